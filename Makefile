@@ -1,0 +1,57 @@
+# The front door. `make` alone lists what it can do.
+PYTHON ?= python3
+DATASET ?= ml-100k
+JOBS ?= 2
+SEEDS ?= 1 2 3
+
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+PY := $(BIN)/python
+READY := .venv/ready
+BUILD := $(PY) -m deepfm_helpers.build
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data book execute record test lint serve clean
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@echo "  DATASET=ml-100k|ml-1m|planted chooses the data, DEEPFM_DATA=folder names a folder that holds them"
+
+setup: $(READY)  ## create .venv and install everything into it
+
+$(READY): requirements.txt constraints.txt pyproject.toml
+	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	  'Python 3.11 to 3.13 is needed, but $(PYTHON) is %d.%d; name another: make setup PYTHON=python3.12' % v)"
+	$(PYTHON) -m venv --clear .venv
+	$(PY) -m pip install --disable-pip-version-check --constraint constraints.txt \
+	  --requirement requirements.txt --editable ".[dev]"
+	@touch $(READY)
+
+data: $(READY)  ## find or fetch the data and verify it
+	@$(BUILD) data --dataset $(DATASET)
+
+book: $(READY)  ## execute every chapter and build the book
+	@$(BUILD) book --dataset $(DATASET) --jobs $(JOBS)
+
+execute: $(READY)  ## regenerate the outputs stored in notebooks/ (NB="04 05" for some)
+	@$(BUILD) execute $(NB) --jobs $(JOBS)
+
+record: $(READY)  ## store the figures of MovieLens-1M that the chapters show (SEEDS="1 2 3")
+	@$(BUILD) record $(NB) --dataset ml-1m --seeds $(SEEDS) --jobs $(JOBS)
+
+test: $(READY)  ## check everything that can fail, with one summary at the end
+	@$(PY) tests/run_all.py
+
+lint: $(READY)  ## check style and layout of the code
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+serve: $(READY)  ## show the last built book on http://127.0.0.1:8000
+	@$(BUILD) serve
+
+clean:  ## remove what was built, and .venv
+	rm -rf _build .venv .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

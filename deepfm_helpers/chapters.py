@@ -1,0 +1,260 @@
+"""What a notebook cell calls: check its parameters, record its numbers, make its claims, stamp its page."""
+
+import json
+import math
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from html import escape
+from importlib import metadata
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+RECORD_MIME = "application/vnd.deepfm.record+json"
+CLAIM_MIME = "application/vnd.deepfm.claim+json"
+RUNTIME = ("tensorflow", "keras", "numpy", "pandas")  # the packages whose versions can move a number
+
+_started = time.perf_counter()
+
+
+class Rule(NamedTuple):
+    """What a notebook parameter may be: one of ``choices``, or a ``kind`` from ``low`` to ``high``."""
+
+    kind: type = float
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    choices: tuple[str, ...] = ()
+
+    def wanted(self) -> str:
+        """The rule in words, for an error message."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.kind in (bool, str):
+            return {bool: "True or False", str: "a text"}[self.kind]
+        noun = {int: "a whole number", float: "a number"}[self.kind]
+        low = f" {'above' if self.open_low else 'from'} {self.low:,}" if self.low > -math.inf else ""
+        high = f" {'below' if self.open_high else 'to'} {self.high:,}" if self.high < math.inf else ""
+        return noun + low + high
+
+    def accepts_type(self, value: object) -> bool:
+        """Whether ``value`` has the right type: a bool is no number, a whole number may be a float."""
+        if self.choices or self.kind is str:
+            return isinstance(value, str)
+        if self.kind is bool:
+            return isinstance(value, bool)
+        allowed = (int, np.integer) if self.kind is int else (int, float, np.integer, np.floating)
+        return isinstance(value, allowed) and not isinstance(value, bool)
+
+    def accepts_value(self, value: object) -> bool:
+        """Whether ``value``, of the right type, is in range."""
+        if self.choices:
+            return value in self.choices
+        if self.kind in (bool, str):
+            return True
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return bool(above and below)
+
+
+PARAMETERS: dict[str, Rule] = {
+    "dataset": Rule(choices=("ml-100k", "ml-1m", "planted")),
+    "seed": Rule(int, 0, 2**31 - 1),
+    "n_seeds": Rule(int, 1, 20),
+    "epochs": Rule(int, 1, 200),
+    "patience": Rule(int, 1, 200),
+    "batch_size": Rule(int, 16, 1_000_000),
+    "learning_rate": Rule(float, 0, 1, open_low=True),
+    "k": Rule(int, 1, 256),
+    "n_fields": Rule(int, 2, 10_000),
+    "n_genre": Rule(int, 1, 1_000),
+    "dropout": Rule(float, 0, 1, open_high=True),
+    "l2": Rule(float, 0),
+    "valid_fraction": Rule(float, 0, 0.9, open_low=True, open_high=True),
+    "test_fraction": Rule(float, 0, 0.9, open_low=True, open_high=True),
+}
+"""The one table of notebook parameters: every name, its type and its range."""
+
+
+def check_parameters(**values: object) -> None:
+    """Check the parameters of a notebook against :data:`PARAMETERS`.
+
+    Raises:
+        TypeError: the value has the wrong type (a bool is not a whole number).
+        ValueError: the name is not in the table, or the value is out of range.
+    """
+    for name, value in values.items():
+        if name not in PARAMETERS:
+            raise ValueError(
+                f"parameter {name}: no such parameter; known are {', '.join(sorted(PARAMETERS))}"
+            )
+        rule = PARAMETERS[name]
+        for holds, error in ((rule.accepts_type, TypeError), (rule.accepts_value, ValueError)):
+            if not holds(value):
+                raise error(f"parameter {name} = {value!r}: must be {rule.wanted()}")
+
+
+def record(**metrics: object) -> None:
+    """Show named results and store them in the output, so that a program can read them back.
+
+    Values may be numbers, texts, bools, None, and lists, dicts, NumPy arrays or pandas series of these;
+    :func:`deepfm_helpers.reruns.records` reads them from the executed notebook.
+
+    Raises:
+        TypeError: a value that JSON cannot hold.
+        ValueError: no value at all, or a number that is not finite.
+    """
+    if not metrics:
+        raise ValueError("record() needs at least one named value")
+    values = {name: plain(value, name) for name, value in metrics.items()}
+    text = "recorded: " + ", ".join(f"{name} = {_short(value)}" for name, value in values.items())
+    display({RECORD_MIME: values, "text/plain": text}, raw=True)
+
+
+def plain(value: object, name: str = "value") -> object:
+    """Turn ``value`` into plain JSON values; ``name`` is what an error message calls it."""
+    if isinstance(value, (pd.Series, pd.Index)):
+        value = value.tolist()
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"record: {name} = {value} is not a finite number")
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{name}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    raise TypeError(
+        f"record: {name} is a {type(value).__name__}; give numbers, texts, lists or dicts of them"
+    )
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, dict)):
+        return f"{len(value)} values"
+    return str(value)
+
+
+def recorded(notebook: str) -> list[dict]:
+    """The runs of ``notebook`` that ``make record`` stored for MovieLens-1M.
+
+    Returns:
+        One dict a run, with ``parameters`` (name to value), ``metrics`` (as given to :func:`record`) and
+        ``seconds``.
+
+    Raises:
+        FileNotFoundError: nothing is stored for this notebook.
+    """
+    return record_of(notebook)["runs"]
+
+
+def record_of(notebook: str) -> dict:
+    """The whole stored record of ``notebook``: dataset, fingerprint, versions and runs."""
+    path = files("deepfm_helpers") / "records" / f"{notebook}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no record of notebook {notebook}: make one with `make record`")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def recorded_table(notebook: str, metrics: list[str] | None = None) -> pd.DataFrame:
+    """Mean and standard deviation over the stored runs of ``notebook``, one row a metric.
+
+    Args:
+        metrics: which ones and in which order; by default every metric that is a single number in every run.
+
+    Returns:
+        A frame indexed by metric with the columns ``mean``, ``sd`` (over runs, with n - 1 below the sum;
+        NaN for a single run) and ``runs``.
+
+    Raises:
+        KeyError: a metric that no run recorded.
+    """
+    frame = pd.DataFrame([run["metrics"] for run in recorded(notebook)])
+    if metrics is None:
+        metrics = list(frame.select_dtypes("number").columns)
+    if missing := [name for name in metrics if name not in frame]:
+        raise KeyError(f"{notebook} has no recorded {', '.join(missing)}; it has {', '.join(frame)}")
+    table = frame[metrics].agg(["mean", "std", "count"]).T
+    table.columns = ["mean", "sd", "runs"]
+    return table.rename_axis("metric").astype({"runs": int})
+
+
+def claim(statement: str, holds: object) -> None:
+    """State something about the data or the model that this run can refute.
+
+    A claim that holds is shown with a check mark and enters the book's ledger of claims; one that does not
+    stops the notebook.
+
+    Args:
+        statement: a sentence, in Markdown.
+        holds: the result of the check, true or false.
+
+    Raises:
+        AssertionError: the claim does not hold.
+        TypeError: ``holds`` is not a truth value, such as an array of several.
+    """
+    if not isinstance(holds, (bool, np.bool_)):
+        raise TypeError(f"claim: holds must be True or False, not a {type(holds).__name__}")
+    if not holds:
+        raise AssertionError(f"this claim does not hold here: {statement}")
+    bundle = {
+        CLAIM_MIME: {"statement": statement, "line": sys._getframe(1).f_lineno},
+        "text/markdown": f'<span class="claim">✓</span> {statement}',
+        "text/plain": f"✓ {statement}",
+    }
+    display(bundle, raw=True)
+
+
+def say(markdown: str) -> None:
+    """Show a sentence in Markdown built from measured numbers, so that no number in the prose is typed."""
+    display({"text/markdown": markdown, "text/plain": markdown}, raw=True)
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that can move a number, without importing them."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in RUNTIME}
+
+
+def _version(name: str) -> str:
+    for distribution in (name, f"{name}-cpu"):  # TensorFlow also comes as tensorflow-cpu
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def stamp(data, seed: int) -> None:
+    """Show, small, what this page was made with: data, source, seed, versions and run time.
+
+    Args:
+        data: the :class:`deepfm_helpers.datasets.MovieLens` that the notebook loaded.
+        seed: its seed.
+    """
+    facts = {
+        "data": data.name,
+        "fingerprint": data.provenance.fingerprint[:12],
+        "source": data.provenance.source,
+        "seed": seed,
+        **versions(),
+        "run time": f"{time.perf_counter() - _started:.1f} s",
+    }
+    rows = "".join(
+        f"<tr><th scope='row'>{name}</th><td>{escape(str(v))}</td></tr>" for name, v in facts.items()
+    )
+    bundle = {
+        "text/html": f'<table class="stamp"><caption>This page was made with</caption>{rows}</table>',
+        "text/plain": "\n".join(f"{name}: {value}" for name, value in facts.items()),
+    }
+    display(bundle, raw=True)

@@ -1,0 +1,382 @@
+"""MovieLens as three typed frames: find or fetch the files, verify them, read them strictly, join them.
+
+`load` is the usual way in. `load_ratings`, `load_movies` and `load_users` read any folder whose files have
+one of the three published formats, which are recognised by the file names:
+
+=========  ============  ==========  =================
+           ml-1m         ml-100k     ml-100k (RecBole)
+=========  ============  ==========  =================
+ratings    ratings.dat   u.data      ml-100k.inter
+movies     movies.dat    u.item      ml-100k.item
+users      users.dat     u.user      ml-100k.user
+separator  ``::``        tab, ``|``  tab
+encoding   Latin-1       Latin-1     UTF-8
+=========  ============  ==========  =================
+"""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deepfm_helpers.fetching import DATASETS, locate
+from deepfm_helpers.planted import Truth, planted
+from deepfm_helpers.schema import (
+    AGES,
+    CODEBOOK_1M,
+    CODEBOOK_100K,
+    COLUMNS,
+    GENDERS,
+    GENRES,
+    OCCUPATIONS,
+    OCCUPATIONS_100K,
+    DataError,
+    MovieLens,
+    fingerprint,
+)
+
+__all__ = [
+    "DataError",
+    "MovieLens",
+    "Truth",
+    "fingerprint",
+    "join",
+    "load",
+    "load_movies",
+    "load_ratings",
+    "load_users",
+    "locate",
+    "planted",
+]
+
+Folder = str | os.PathLike[str]
+LARGEST_ID = int(np.iinfo("int32").max)
+
+
+def load(
+    name: str, *, folder: Folder | None = None, cache: Folder | None = None, **planted_options: Any
+) -> MovieLens:
+    """Return a dataset, fetching it first if it is nowhere on this machine.
+
+    Args:
+        name: "ml-100k", "ml-1m" or "planted".
+        folder: a data folder that holds `name` as a subfolder (or is that subfolder); only there is looked.
+            Without it: the folder named by DEEPFM_DATA, then the cache, then the network.
+        cache: where fetched files are kept (default: DEEPFM_CACHE, else the user's cache folder).
+        planted_options: options of `planted`, for that dataset only.
+
+    Raises:
+        DataError: the dataset cannot be had, differs from what was published, or breaks a rule of its format.
+        ValueError: an unknown name, or options that do not belong to it.
+    """
+    if name == "planted":
+        return planted(**planted_options)
+    if name not in DATASETS:
+        raise ValueError(f"unknown dataset {name!r}: choose one of {', '.join(DATASETS)}, planted")
+    if planted_options:
+        raise ValueError(f"{name} takes no {', '.join(planted_options)}: only planted data has options")
+    path, source, files = locate(name, folder=folder, cache=cache)
+    ratings, movies, users = load_ratings(path), load_movies(path), load_users(path)
+    _check_known(ratings, movies, users, path)
+    provenance = {"source": source, "files": files, "fingerprint": fingerprint(ratings, movies, users)}
+    codebook = CODEBOOK_1M if name == "ml-1m" else CODEBOOK_100K
+    return MovieLens(name, ratings, movies, users, codebook, provenance)
+
+
+def load_ratings(folder: Folder) -> pd.DataFrame:
+    """Read the ratings in a folder: uid, mid, rating (1 to 5), timestamp (seconds since 1970).
+
+    Raises:
+        DataError: naming file, line and value of the first row that breaks a rule or repeats a (uid, mid).
+    """
+    path, form = _find(folder, RATINGS)
+    try:
+        numbers = _read_numbers(path, form)
+    except ValueError as error:
+        for _ in _rows(path, form):  # slower, and stops with the line that breaks a rule
+            pass
+        raise DataError(f"{path}: {error}") from error
+    pairs = numbers["uid"] * (numbers["mid"].max() + 1) + numbers["mid"]
+    if (row := _first(pairs.duplicated())) is not None:
+        uid, mid = numbers["uid"].iat[row], numbers["mid"].iat[row]
+        raise _error(path, form.line(row), f"user {uid} has already rated film {mid}")
+    return numbers.astype(COLUMNS["ratings"])
+
+
+def load_movies(folder: Folder) -> pd.DataFrame:
+    """Read the films in a folder: mid, movie_name, movie_genre ("Comedy|Drama").
+
+    Blanks around a title are dropped. Genres keep the file's order, which on ml-100k is alphabetical.
+
+    Raises:
+        DataError: naming file, line and value.
+    """
+    return _read_table(folder, MOVIES, "mid")
+
+
+def load_users(folder: Folder) -> pd.DataFrame:
+    """Read the users in a folder: uid, gender, age, occupation (code), zip.
+
+    The occupation of ml-100k is a word in the file and becomes its place in the alphabetical list, from 0.
+
+    Raises:
+        DataError: naming file, line and value.
+    """
+    return _read_table(folder, USERS, "uid")
+
+
+def join(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> pd.DataFrame:
+    """Return the ratings with the columns of their film and their user beside them.
+
+    A left join on mid, then uid, that keeps the rows, their order and their index. Text columns come back as
+    pandas categories, so that 32 million rows stay affordable.
+
+    Raises:
+        DataError: a rating of a film, or by a user, that has no row or more than one.
+    """
+    columns = {}
+    for key, frame, what in (("mid", movies, "films"), ("uid", users, "users")):
+        if not frame[key].is_unique:
+            twice = frame[key][frame[key].duplicated()].iat[0]
+            raise DataError(f"{key} {twice} appears twice in the frame of the {what}: drop one of the rows")
+        positions = _positions(ratings[key], frame[key])
+        if (row := _first(positions < 0)) is not None:
+            raise DataError(
+                f"row {ratings.index[row]} of the ratings: {key} {ratings[key].iat[row]} is not in the frame "
+                f"of the {what}: add it there, or drop its ratings"
+            )
+        for column in frame.columns.drop(key):
+            values = frame[column]
+            if not pd.api.types.is_numeric_dtype(values):
+                values = values.astype("category")
+            columns[column] = values.array.take(positions)
+    return ratings.assign(**columns)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How one published file is laid out; `parse` turns the text fields of a line into a row."""
+
+    file: str
+    separator: str
+    fields: int
+    parse: Callable[[list[str]], tuple]
+    encoding: str = "latin-1"
+    header: str = ""
+
+    def line(self, row: int) -> int:
+        """Number, from 1, of the line that holds a row."""
+        return row + (2 if self.header else 1)
+
+
+def _find(folder: Folder, formats: tuple[_Format, ...]) -> tuple[Path, _Format]:
+    for form in formats:
+        path = Path(folder) / form.file
+        if path.is_file():
+            return path, form
+    raise DataError(f"{folder}: none of {', '.join(form.file for form in formats)} is in this folder")
+
+
+def _error(path: Path, line: int, message: str) -> DataError:
+    return DataError(f"{path}, line {line}: {message}; fetch the file again, or correct this line")
+
+
+def _read_numbers(path: Path, form: _Format) -> pd.DataFrame:
+    """Read four columns of whole numbers in one go; ValueError when anything at all is unusual.
+
+    pandas' fast reader wants a separator of one character, hence the replacement. What that reader would
+    forgive (blanks, signs, quotes, missing or surplus fields) is ruled out before or after.
+    """
+    separator, header = form.separator.encode(), form.header.encode()
+    text = path.read_bytes().replace(b"\r\n", b"\n")
+    if not text.startswith(header):
+        raise ValueError("unexpected header")
+    body = text[len(header) + 1 :] if header else text
+    if body.translate(None, b"0123456789\n" + separator):
+        raise ValueError("a character that belongs to no number")
+    if io.BytesIO(body).readline().count(separator) != form.fields - 1:  # the reader holds the others to it
+        raise ValueError("wrong number of columns")
+    columns = list(COLUMNS["ratings"])
+    table = pd.read_csv(
+        io.BytesIO(body.replace(separator, b"\t")),
+        sep="\t",
+        header=None,
+        names=columns,
+        dtype="int64",
+        skip_blank_lines=False,
+    )
+    if not table["rating"].between(1, 5).all():
+        raise ValueError("a rating outside 1 to 5")
+    if table[["uid", "mid"]].min().min() < 1 or table[["uid", "mid"]].max().max() > LARGEST_ID:
+        raise ValueError("an id out of range")
+    return table
+
+
+def _rows(path: Path, form: _Format) -> Iterator[tuple[int, tuple]]:
+    """Yield line number and parsed row of every line of a file; DataError at the first that is malformed."""
+    try:
+        text = path.read_bytes().decode(form.encoding)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start} is not {form.encoding} text") from error
+    lines = text.replace("\r\n", "\n").split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    if form.header and (not lines or lines[0] != form.header):
+        raise _error(path, 1, f"expected the header {form.header!r}, found {lines[0] if lines else ''!r}")
+    start = 1 if form.header else 0
+    if len(lines) == start:
+        raise DataError(f"{path}: the file is empty; fetch it again")
+    for number, line in enumerate(lines[start:], start + 1):
+        fields = line.split(form.separator)
+        if len(fields) != form.fields:
+            found = f"{len(fields)} columns instead of {form.fields} (separator {form.separator!r})"
+            raise _error(path, number, f"{found}: {line!r}")
+        try:
+            yield number, form.parse(fields)
+        except ValueError as error:
+            raise _error(path, number, str(error)) from error
+
+
+def _read_table(folder: Folder, formats: tuple[_Format, ...], key: str) -> pd.DataFrame:
+    path, form = _find(folder, formats)
+    columns = COLUMNS["movies" if key == "mid" else "users"]
+    seen, rows = set(), []
+    for number, row in _rows(path, form):
+        if row[0] in seen:
+            raise _error(path, number, f"{key} {row[0]} appears a second time")
+        seen.add(row[0])
+        rows.append(row)
+    frame = pd.DataFrame(rows, columns=list(columns))
+    return frame.astype({column: dtype for column, dtype in columns.items() if dtype != "str"})
+
+
+def _whole(text: str, what: str, lowest: int = 1, highest: int = LARGEST_ID) -> int:
+    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+        raise ValueError(f"{what} {text!r} is not a whole number from {lowest} to {highest}")
+    return int(text)
+
+
+def _one_of(text: str, what: str, allowed: tuple[str, ...]) -> str:
+    if text not in allowed:
+        raise ValueError(f"{what} {text!r} is unknown: expected one of {', '.join(allowed)}")
+    return text
+
+
+def _text(text: str, what: str) -> str:
+    if not text.strip():
+        raise ValueError(f"{what} is empty")
+    return text.strip()
+
+
+def _rating(fields: list[str]) -> tuple:
+    uid, mid, rating, timestamp = fields
+    return (
+        _whole(uid, "uid"),
+        _whole(mid, "mid"),
+        _whole(rating, "rating", 1, 5),
+        _whole(timestamp, "timestamp", 0, 2**63 - 1),
+    )
+
+
+def _film(mid: str, name: str, genres: list[str]) -> tuple:
+    if not genres:
+        raise ValueError("the film has no genre")
+    for genre in genres:
+        _one_of(genre, "genre", GENRES_100K)
+    if len(set(genres)) < len(genres):
+        raise ValueError(f"the genres {'|'.join(genres)!r} name one twice")
+    return _whole(mid, "mid"), _text(name, "the title"), "|".join(genres)
+
+
+def _film_1m(fields: list[str]) -> tuple:
+    mid, name, genres = fields
+    return _film(mid, name, genres.split("|"))
+
+
+def _film_100k(fields: list[str]) -> tuple:
+    mid, name, *_, flags = *fields[:5], fields[5:]
+    for flag in flags:
+        _one_of(flag, "genre flag", ("0", "1"))
+    return _film(mid, name, [genre for genre, flag in zip(GENRES_100K, flags, strict=True) if flag == "1"])
+
+
+def _film_recbole(fields: list[str]) -> tuple:
+    mid, name, year, genres = fields
+    if name == "unkonwn":  # film 267, spelled so in that copy
+        name = "unknown"
+    elif year:
+        name = f"{name} ({year})"
+    return _film(mid, name, genres.split(" "))
+
+
+def _user(uid: str, gender: str, age: int, occupation: int, zip_code: str) -> tuple:
+    return (
+        _whole(uid, "uid"),
+        _one_of(gender, "gender", tuple(GENDERS)),
+        age,
+        occupation,
+        _text(zip_code, "the zip"),
+    )
+
+
+def _user_1m(fields: list[str]) -> tuple:
+    uid, gender, age, occupation, zip_code = fields
+    _one_of(age, "age code", tuple(map(str, AGES)))
+    return _user(uid, gender, int(age), _whole(occupation, "occupation", 0, len(OCCUPATIONS) - 1), zip_code)
+
+
+def _user_100k(fields: list[str]) -> tuple:
+    uid, age, gender, occupation, zip_code = fields
+    code = OCCUPATIONS_100K.index(_one_of(occupation, "occupation", OCCUPATIONS_100K))
+    return _user(uid, gender, _whole(age, "age", 1, 150), code, zip_code)
+
+
+GENRES_100K = ("unknown", *GENRES)
+RATINGS = (
+    _Format("ratings.dat", "::", 4, _rating),
+    _Format("u.data", "\t", 4, _rating),
+    _Format(
+        "ml-100k.inter", "\t", 4, _rating, "utf-8",
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float",
+    ),
+)  # fmt: skip
+MOVIES = (
+    _Format("movies.dat", "::", 3, _film_1m),
+    _Format("u.item", "|", 5 + len(GENRES_100K), _film_100k),
+    _Format(
+        "ml-100k.item", "\t", 4, _film_recbole, "utf-8",
+        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq",
+    ),
+)  # fmt: skip
+USERS = (
+    _Format("users.dat", "::", 5, _user_1m),
+    _Format("u.user", "|", 5, _user_100k),
+    _Format(
+        "ml-100k.user", "\t", 5, _user_100k, "utf-8",
+        "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token",
+    ),
+)  # fmt: skip
+
+
+def _positions(ids: pd.Series, known: pd.Series) -> np.ndarray:
+    """Place of each id in `known`, -1 where it is absent."""
+    return pd.Index(known).get_indexer(ids)
+
+
+def _first(flags: Any) -> int | None:
+    """Position of the first true value, None if there is none."""
+    flags = np.asarray(flags)
+    return int(flags.argmax()) if flags.any() else None
+
+
+def _check_known(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame, folder: Path) -> None:
+    for key, frame, formats in (("uid", users, USERS), ("mid", movies, MOVIES)):
+        if (row := _first(_positions(ratings[key], frame[key]) < 0)) is not None:
+            path, form = _find(folder, RATINGS)
+            table = _find(folder, formats)[0].name
+            raise _error(path, form.line(row), f"{key} {ratings[key].iat[row]} is not in {table}")

@@ -1,0 +1,140 @@
+"""How good a model is, against what, and which of its parts does the work (chapters 7 and 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import factorial
+
+import numpy as np
+import pandas as pd
+
+
+def rmse(y: np.ndarray, prediction: np.ndarray) -> float:
+    """Root of the mean squared error, in stars."""
+    return float(np.sqrt(np.mean(np.square(np.asarray(y, np.float64) - np.asarray(prediction, np.float64)))))
+
+
+def mae(y: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean absolute error, in stars."""
+    return float(np.mean(np.abs(np.asarray(y, np.float64) - np.asarray(prediction, np.float64))))
+
+
+def predict(model, x: Sequence[np.ndarray]) -> np.ndarray:
+    """Scores in stars, float32 (n,)."""
+    return model.predict(tuple(x), batch_size=16_384, verbose=0)[:, 0]
+
+
+def bias_predictions(train: pd.DataFrame, rows: pd.DataFrame, damping: float = 5.0) -> np.ndarray:
+    """Mean + film offset + user offset, each shrunk towards 0 as if by `damping` average ratings, in stars.
+
+    The baseline b_ui of Koren, *Factor in the Neighbors* (2010), with the offsets taken one after the other.
+    Users and films that `train` lacks get an offset of 0.
+    """
+    mean = float(train.rating.mean())
+    rest = train.rating.astype("float64") - mean
+    film = rest.groupby(train.mid).sum() / (rest.groupby(train.mid).size() + damping)
+    rest = rest - train.mid.map(film)
+    user = rest.groupby(train.uid).sum() / (rest.groupby(train.uid).size() + damping)
+    return (mean + rows.mid.map(film).fillna(0.0) + rows.uid.map(user).fillna(0.0)).to_numpy("float64")
+
+
+def baselines(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """RMSE and MAE, in stars, of predicting the mean and of user and film offsets, learned on `train`."""
+    predictions = {
+        "global mean": np.full(len(rows), float(train.rating.mean())),
+        "user + film offsets": bias_predictions(train, rows),
+    }
+    y = rows.rating.to_numpy()
+    return pd.DataFrame({name: {"rmse": rmse(y, p), "mae": mae(y, p)} for name, p in predictions.items()}).T
+
+
+def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
+    """What each part of a DeepFM or FM adds to each score, in stars.
+
+    Args:
+        model: the last of `models.deep_fm_model`, or `models.fm_model`, possibly reloaded from a file.
+        x: model inputs.
+
+    Returns:
+        One column per part present (first_order, second_order, deep) and `bias`; a row adds up to the prediction.
+        With `head="dense"` a part's column is its output times its weight.
+    """
+    from deepfm_helpers._keras import keras
+    from deepfm_helpers.models import PARTS
+
+    layer_names = dict(zip(PARTS, ("fm_1d_output", "fm_2d_output", "deep_output"), strict=True))
+    present = {layer.name for layer in model.layers}
+    names = [name for name in PARTS if layer_names[name] in present]
+    outputs = keras.Model(model.inputs, [model.get_layer(layer_names[name]).output for name in names])
+    values = outputs.predict(tuple(x), batch_size=16_384, verbose=0)
+    values = values if len(names) > 1 else [values] if not isinstance(values, list) else values
+    frame = pd.DataFrame({name: v[:, 0].astype("float64") for name, v in zip(names, values, strict=True)})
+    head = model.get_layer("deepfm_output")
+    if hasattr(head, "kernel"):
+        weights, bias = (np.asarray(w) for w in head.get_weights())
+        return (frame * weights[:, 0]).assign(bias=float(bias[0]))
+    return frame.assign(bias=float(np.asarray(head.get_weights()[0])))
+
+
+def variance_shares(score_parts: pd.DataFrame) -> pd.Series:
+    """Cov(part, score) / Var(score) for each part; the shares add up to 1 (equation eq-shares)."""
+    moving = score_parts.drop(columns="bias")
+    score = moving.sum(axis=1)
+    return moving.apply(lambda part: np.cov(part, score, ddof=0)[0, 1]) / score.var(ddof=0)
+
+
+def zeroed(score_parts: pd.DataFrame, y: np.ndarray) -> pd.DataFrame:
+    """RMSE, in stars, of the trained model when one part is taken out of the sum at prediction.
+
+    Columns: `set_to_zero`, the part replaced by 0; `set_to_mean`, by its own mean, so that only what it says
+    about single rows is lost. The first row, `nothing`, is the whole model.
+    """
+    score = score_parts.sum(axis=1)
+    whole = rmse(y, score)
+    rows = {"nothing": {"set_to_zero": whole, "set_to_mean": whole}}
+    for name in score_parts.columns.drop("bias"):
+        part = score_parts[name]
+        rows[name] = {
+            "set_to_zero": rmse(y, score - part),
+            "set_to_mean": rmse(y, score - part + part.mean()),
+        }
+    return pd.DataFrame(rows).T
+
+
+def averaged_over_orders(value: dict[frozenset, float], names: Sequence[str]) -> pd.Series:
+    """Shapley values: what a part adds on average over all orders in which the parts can arrive.
+
+    Args:
+        value: what each set of parts achieves, for every subset of `names`, the empty one included.
+        names: the parts.
+
+    Returns:
+        One number per part, in the unit of `value`; they add up to value(all) − value(none).
+
+    Raises:
+        KeyError: a subset is missing.
+    """
+    n = len(names)
+    total = dict.fromkeys(names, 0.0)
+    for name in names:
+        others = [other for other in names if other != name]
+        for size in range(n):
+            weight = factorial(size) * factorial(n - size - 1) / factorial(n)
+            for subset in combinations(others, size):
+                total[name] += weight * (value[frozenset([*subset, name])] - value[frozenset(subset)])
+    return pd.Series(total)
+
+
+def mse_drop_by_subset(score_parts: pd.DataFrame, y: np.ndarray) -> dict[frozenset, float]:
+    """By how much each set of parts lowers the mean squared error below that of all parts held at their means.
+
+    The values to hand to `averaged_over_orders`, in stars².
+    """
+    moving = score_parts.drop(columns="bias")
+    still = float(score_parts.mean().sum())
+    names = list(moving.columns)
+    around_mean = moving - moving.mean()
+    subsets = [frozenset(c) for size in range(len(names) + 1) for c in combinations(names, size)]
+    mse = {s: rmse(y, still + around_mean[sorted(s)].sum(axis=1)) ** 2 for s in subsets}
+    return {s: mse[frozenset()] - error for s, error in mse.items()}

@@ -1,0 +1,118 @@
+"""The few layers a factorization machine needs beyond Keras' own, in `keras.ops` only.
+
+All are registered, so that a saved `.keras` file reloads in safe mode without `custom_objects`, and
+free of TensorFlow calls, so that the same model runs on another Keras backend.
+"""
+
+from __future__ import annotations
+
+from deepfm_helpers._keras import keras
+
+ops = keras.ops
+register = keras.saving.register_keras_serializable(package="deepfm_helpers")
+
+
+def _mask(ids):
+    """1.0 where a slot holds a value, 0.0 where it is padding: (batch, slots, 1)."""
+    return ops.expand_dims(ops.cast(ids > 0, "float32"), -1)
+
+
+@register
+class PoolValues(keras.layers.Layer):
+    """Combines the vectors of a multi-valued field into one (equation eq-pooling, chapter 2).
+
+    Args:
+        pooling: "mean": average over the values present; "sum" and "multi_hot": their sum (every value is a
+            feature x_i = 1 of its own); "mean_with_padding": average over all slots, empty ones included,
+            as the post computes it.
+
+    Input shape: embeddings (batch, slots, k) and ids (batch, slots). Output shape: (batch, 1, k).
+    """
+
+    def __init__(self, pooling: str = "mean", **kwargs):
+        super().__init__(**kwargs)
+        self.pooling = pooling
+
+    def call(self, embeddings, ids):
+        if self.pooling == "mean_with_padding":
+            return ops.mean(embeddings, axis=1, keepdims=True)
+        mask = _mask(ids)
+        total = ops.sum(embeddings * mask, axis=1, keepdims=True)
+        if self.pooling == "mean":
+            return total / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1.0)
+        return total
+
+    def compute_output_shape(self, embeddings_shape, ids_shape=None):
+        return (embeddings_shape[0], 1, embeddings_shape[2])
+
+    def get_config(self):
+        return {**super().get_config(), "pooling": self.pooling}
+
+
+@register
+class PairwiseInteractions(keras.layers.Layer):
+    """Sum of the dot products of all pairs of rows, in O(p·k) (equation eq-fm-fast, chapter 4).
+
+    ½ Σ_f [(Σ_i v_if)² − Σ_i v_if²], Lemma 3.1 of Rendle, *Factorization Machines* (2010). With `ids`, rows of
+    padding do not take part.
+
+    Input shape: vectors (batch, p, k), optionally ids (batch, p). Output shape: (batch, 1).
+    """
+
+    def call(self, vectors, ids=None):
+        if ids is not None:
+            vectors = vectors * _mask(ids)
+        square_of_sum = ops.square(ops.sum(vectors, axis=1))
+        sum_of_squares = ops.sum(ops.square(vectors), axis=1)
+        return 0.5 * ops.sum(square_of_sum - sum_of_squares, axis=-1, keepdims=True)
+
+    def compute_output_shape(self, vectors_shape, ids_shape=None):
+        return (vectors_shape[0], 1)
+
+
+@register
+class Offset(keras.layers.Layer):
+    """Adds the trainable constant w0 of equation eq-first-order, starting from `start` (in stars).
+
+    Input and output shape: (batch, 1).
+    """
+
+    def __init__(self, start: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.start = float(start)
+
+    def build(self, input_shape):
+        self.w0 = self.add_weight(name="w0", shape=(), initializer=keras.initializers.Constant(self.start))
+
+    def call(self, x):
+        return x + self.w0
+
+    def get_config(self):
+        return {**super().get_config(), "start": self.start}
+
+
+@register
+class BatchL2(keras.layers.Layer):
+    """Passes embeddings on and, in training, adds l2 · (sum of their squares) / batch to the loss.
+
+    Only the vectors that the batch looked up are penalised, each as often as it was used, not the whole table.
+    Padding is left out.
+
+    Input shape: embeddings (batch, slots, k) and ids (batch, slots). Output shape: that of the embeddings.
+    """
+
+    def __init__(self, l2: float, **kwargs):
+        super().__init__(**kwargs)
+        self.l2 = float(l2)
+
+    def call(self, embeddings, ids, training=None):
+        if training:
+            squares = ops.sum(ops.square(embeddings * _mask(ids)))
+            self.add_loss(self.l2 * squares / ops.cast(ops.shape(ids)[0], squares.dtype))
+        return embeddings
+
+    def compute_output_shape(self, embeddings_shape, ids_shape=None):
+        return embeddings_shape
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}

@@ -1,0 +1,302 @@
+"""The models of the book, built from field descriptions: FM, DeepFM and Wide & Deep.
+
+The functions carry the post's names and accept its positional arguments. Their defaults are the sound choices;
+`AS_PUBLISHED` holds the arguments that reproduce the post.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deepfm_helpers._keras import keras
+from deepfm_helpers.features import Feature, post_features
+from deepfm_helpers.layers import BatchL2, Offset, PairwiseInteractions, PoolValues
+
+layers = keras.layers
+
+PARTS = ("first_order", "second_order", "deep")
+"""The three parts of a DeepFM score, in the order in which the post concatenates them."""
+
+AS_PUBLISHED = {
+    "describe": {
+        "fields": ("user_fea3", "uid", "mid", "genre"),
+        "n_genre": 14,
+        "slots": 3,
+        "truncating": "pre",
+        "pooling": "mean_with_padding",
+    },
+    "model": {
+        "k": 20,
+        "dnn_dim": (64, 64),
+        "dnn_dr": 0.5,
+        "numeric_bias": True,
+        "embedding_spread": None,
+        "dropout_on_embeddings": True,
+        "deep_activation": "relu",
+        "head": "dense",
+        "mean_rating": 0.0,
+        "l2": 0.0,
+    },
+    "split": {"held": 0.1, "by": "tail"},
+    "training": {"epochs": 30, "batch_size": 2048, "learning_rate": 1e-3, "patience": 3},
+}
+"""Keyword arguments that reproduce the post: for `describe`, `deep_fm_model`, `split_rows` and `train`.
+
+`k` and `dnn_dim` are missing from the post's text; they are those of its author's public notebook."""
+
+
+def define_input_layers(features: Sequence[Feature] | None = None) -> list:
+    """One Keras input per field (chapter 3): (None, 1) for numeric and single-valued, (None, slots) for multi-valued.
+
+    Args:
+        features: field descriptions; None means the post's four.
+    """
+    features = post_features(0, 0, 0) if features is None else features
+    return [
+        keras.Input((f.slots,), name=f.input_name, dtype="float32" if f.kind == "numeric" else "int32")
+        for f in features
+    ]
+
+
+def fm_1d(
+    inputs: list,
+    n_uid: int | None = None,
+    n_mid: int | None = None,
+    n_genre: int | None = None,
+    *,
+    features: Sequence[Feature] | None = None,
+    numeric_bias: bool = False,
+    embedding_spread: float | None = 0.01,
+    l2: float = 0.0,
+):
+    """First order of the FM: one weight per feature value, added up (equation eq-first-order, chapter 3).
+
+    Args:
+        inputs: what `define_input_layers` returned.
+        n_uid, n_mid, n_genre: largest ids of the post's fields, when `features` is not given.
+        features: field descriptions, in the order of the inputs.
+        numeric_bias: give a numeric field a constant of its own, as the post's Dense layer does.
+        embedding_spread: standard deviation of the weights at the start; None means Keras' default, as in the post.
+        l2: penalty on the squares of the weights that a row uses, see `layers.BatchL2`.
+
+    Returns:
+        Tensor (None, 1).
+    """
+    features = _features(features, n_uid, n_mid, n_genre)
+    embedded, _ = _embed(features, inputs, 1, "1d", numeric_bias, embedding_spread, l2)
+    terms = [layers.Reshape((1,))(e) for e in embedded]
+    return (
+        layers.Add(name="fm_1d_output")(terms)
+        if len(terms) > 1
+        else layers.Identity(name="fm_1d_output")(terms[0])
+    )
+
+
+def fm_2d(
+    inputs: list,
+    n_uid: int | None = None,
+    n_mid: int | None = None,
+    n_genre: int | None = None,
+    k: int = 16,
+    *,
+    features: Sequence[Feature] | None = None,
+    numeric_bias: bool = False,
+    embedding_spread: float | None = 0.01,
+    l2: float = 0.0,
+):
+    """Second order of the FM: the dot products of all pairs of fields (equation eq-fm-fast, chapter 4).
+
+    Args:
+        inputs, n_uid, n_mid, n_genre, features, numeric_bias, embedding_spread, l2: as in `fm_1d`.
+        k: length of the vectors.
+
+    Returns:
+        y_fm_2d: tensor (None, 1). With pooling "multi_hot" it holds the pairs inside the field as well.
+        embed_2d: tensor (None, p, k), one vector per field, which the deep part shares.
+    """
+    features = _features(features, n_uid, n_mid, n_genre)
+    pooled, raw = _embed(features, inputs, k, "2d", numeric_bias, embedding_spread, l2)
+    embed_2d = layers.Concatenate(axis=1, name="concat_embed_2d")(pooled) if len(pooled) > 1 else pooled[0]
+    within = [
+        PairwiseInteractions(name=f"pairs_within_{f.name}")(values, x)
+        for f, x, values in zip(features, inputs, raw, strict=True)
+        if f.kind == "multi" and f.pooling == "multi_hot"
+    ]
+    between = PairwiseInteractions(name="pairs_between_fields" if within else "fm_2d_output")(embed_2d)
+    return (layers.Add(name="fm_2d_output")([between, *within]) if within else between), embed_2d
+
+
+def deep_part(
+    embed_2d,
+    dnn_dim: Sequence[int],
+    dnn_dr: float,
+    *,
+    dropout_on_embeddings: bool = False,
+    deep_activation: str | None = None,
+):
+    """The network on the shared vectors (equation eq-deep, chapter 5).
+
+    Args:
+        embed_2d: tensor (None, p, k).
+        dnn_dim: sizes of the hidden layers, ReLU each.
+        dnn_dr: probability of dropping a unit (the DeepFM paper states the probability of keeping one).
+        dropout_on_embeddings: drop entries of the vectors too, before the first layer, as the post does.
+        deep_activation: activation of the output; the post's "relu" can never lower a score.
+
+    Returns:
+        Tensor (None, 1).
+    """
+    y_dnn = layers.Flatten(name="flat_embed_2d")(embed_2d)
+    for i, h in enumerate(dnn_dim):
+        if dnn_dr and (i or dropout_on_embeddings):
+            y_dnn = layers.Dropout(dnn_dr)(y_dnn)
+        y_dnn = layers.Dense(h, activation="relu", name=f"deep_{i + 1}")(y_dnn)
+    if dnn_dr and not dropout_on_embeddings:
+        y_dnn = layers.Dropout(dnn_dr)(y_dnn)
+    return layers.Dense(1, activation=deep_activation, name="deep_output")(y_dnn)
+
+
+def deep_fm_model(
+    n_uid: int | None = None,
+    n_mid: int | None = None,
+    n_genre: int | None = None,
+    k: int = 16,
+    dnn_dim: Sequence[int] = (64, 32),
+    dnn_dr: float = 0.2,
+    *,
+    features: Sequence[Feature] | None = None,
+    mean_rating: float = 0.0,
+    head: str = "sum",
+    parts: Sequence[str] = PARTS,
+    numeric_bias: bool = False,
+    embedding_spread: float | None = 0.01,
+    dropout_on_embeddings: bool = False,
+    deep_activation: str | None = None,
+    l2: float = 0.0,
+) -> tuple[keras.Model, keras.Model, keras.Model, keras.Model]:
+    """DeepFM and its three parts as models that share inputs and weights (Guo et al. 2017; chapter 6).
+
+    Args:
+        n_uid, n_mid, n_genre: largest ids of the post's fields, when `features` is not given.
+        k, dnn_dim, dnn_dr: see `fm_2d` and `deep_part`.
+        features: field descriptions, see `features.describe`.
+        mean_rating: where the constant of the score starts, in stars. The post: 0.
+        head: "sum" adds the three parts and w0 (equation eq-deepfm); "dense" weighs them with a Dense layer (the post).
+        parts: which of first_order, second_order and deep enter the score, to retrain without one (chapter 9).
+        numeric_bias, embedding_spread, dropout_on_embeddings, deep_activation, l2: see `fm_1d`, `fm_2d`, `deep_part`.
+
+    Returns:
+        fm_model_1d, fm_model_2d, deep_model, deep_fm_model; each maps the inputs to (None, 1).
+
+    Raises:
+        ValueError: neither sizes nor features are given, or `head` or `parts` is unknown.
+    """
+    features = _features(features, n_uid, n_mid, n_genre)
+    inputs = define_input_layers(features)
+    shared = {
+        "features": features,
+        "numeric_bias": numeric_bias,
+        "embedding_spread": embedding_spread,
+        "l2": l2,
+    }
+    y_fm_1d = fm_1d(inputs, **shared)
+    y_fm_2d, embed_2d = fm_2d(inputs, k=k, **shared)
+    y_dnn = deep_part(
+        embed_2d,
+        dnn_dim,
+        dnn_dr,
+        dropout_on_embeddings=dropout_on_embeddings,
+        deep_activation=deep_activation,
+    )
+    chosen = [y for name, y in zip(PARTS, (y_fm_1d, y_fm_2d, y_dnn), strict=True) if name in parts]
+    if len(chosen) != len(parts) or not parts:
+        raise ValueError(f"parts = {parts!r}: choose from {', '.join(PARTS)}")
+    y = _head(chosen, head, mean_rating)
+    return tuple(keras.Model(inputs, output) for output in (y_fm_1d, y_fm_2d, y_dnn, y))
+
+
+def fm_model(
+    features: Sequence[Feature],
+    k: int = 16,
+    *,
+    mean_rating: float = 0.0,
+    embedding_spread: float | None = 0.01,
+    l2: float = 0.0,
+) -> keras.Model:
+    """A factorization machine alone: w0 + first order + pairs (Rendle 2010, equation 1).
+
+    On uid and mid only it is matrix factorization with biases. `k=0` leaves out the pairs.
+    """
+    inputs = define_input_layers(features)
+    parts = [fm_1d(inputs, features=features, embedding_spread=embedding_spread, l2=l2)]
+    if k:
+        parts.append(fm_2d(inputs, k=k, features=features, embedding_spread=embedding_spread, l2=l2)[0])
+    return keras.Model(inputs, _head(parts, "sum", mean_rating))
+
+
+def wide_deep_model(
+    features: Sequence[Feature],
+    crosses: Sequence[Feature],
+    k: int = 16,
+    dnn_dim: Sequence[int] = (64, 32),
+    dnn_dr: float = 0.2,
+    *,
+    mean_rating: float = 0.0,
+    embedding_spread: float | None = 0.01,
+    l2: float = 0.0,
+) -> keras.Model:
+    """Wide & Deep: a linear model over fields and crossed fields plus a network on vectors (Cheng et al. 2016).
+
+    Inputs are the features followed by the crosses. The network's vectors serve the network alone.
+    """
+    everything = [*features, *crosses]
+    inputs = define_input_layers(everything)
+    wide = fm_1d(inputs, features=everything, embedding_spread=embedding_spread, l2=l2)
+    _, embed_2d = fm_2d(
+        inputs[: len(features)], k=k, features=features, embedding_spread=embedding_spread, l2=l2
+    )
+    return keras.Model(inputs, _head([wide, deep_part(embed_2d, dnn_dim, dnn_dr)], "sum", mean_rating))
+
+
+def _features(features, n_uid, n_mid, n_genre) -> Sequence[Feature]:
+    """The field descriptions: those given, or the post's four with the sizes given."""
+    if features is not None:
+        return features
+    if None in (n_uid, n_mid, n_genre):
+        raise ValueError("give either features=… or all of n_uid, n_mid and n_genre")
+    return post_features(n_uid, n_mid, n_genre)
+
+
+def _embed(
+    features, inputs, k: int, order: str, numeric_bias: bool, spread: float | None, l2: float
+) -> tuple:
+    """Every field as one vector per row, (None, 1, k), and the vectors of its values before pooling (numeric: None)."""
+    start = "uniform" if spread is None else keras.initializers.RandomNormal(stddev=spread)
+    pooled, raw = [], []
+    for feature, x in zip(features, inputs, strict=True):
+        if feature.kind == "numeric":
+            y = layers.Dense(k, use_bias=numeric_bias, name=f"num_dense_{order}_{feature.name}")(x)
+            pooled.append(layers.Reshape((1, k))(y))
+            raw.append(None)
+            continue
+        embedding = layers.Embedding(feature.size + 1, k, start, name=f"cat_embed_{order}_{feature.name}")
+        values = embedding(x)
+        if l2:
+            values = BatchL2(l2, name=f"l2_{order}_{feature.name}")(values, x)
+        pooling = PoolValues(feature.pooling, name=f"pool_{order}_{feature.name}")
+        pooled.append(pooling(values, x) if feature.kind == "multi" else values)
+        raw.append(values)
+    return pooled, raw
+
+
+def _head(parts: list, head: str, mean_rating: float):
+    """The parts as one score, (None, 1)."""
+    if head == "sum":
+        total = layers.Add(name="sum_of_parts")(parts) if len(parts) > 1 else parts[0]
+        return Offset(mean_rating, name="deepfm_output")(total)
+    if head == "dense":
+        start = keras.initializers.Constant(mean_rating)
+        return layers.Dense(1, bias_initializer=start, name="deepfm_output")(
+            layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+        )
+    raise ValueError(f"head = {head!r}: choose 'sum' or 'dense'")

@@ -1,0 +1,84 @@
+"""What every dataset of the book looks like: three typed frames, the codes in them, and their origin."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+GENRES = (
+    "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+GENDERS = {"F": "female", "M": "male"}
+AGES = {1: "under 18", 18: "18-24", 25: "25-34", 35: "35-44", 45: "45-49", 50: "50-55", 56: "56 and over"}
+OCCUPATIONS = (
+    "other or not specified", "academic/educator", "artist", "clerical/admin", "college/grad student",
+    "customer service", "doctor/health care", "executive/managerial", "farmer", "homemaker", "K-12 student",
+    "lawyer", "programmer", "retired", "sales/marketing", "scientist", "self-employed", "technician/engineer",
+    "tradesman/craftsman", "unemployed", "writer",
+)  # fmt: skip
+OCCUPATIONS_100K = (
+    "administrator", "artist", "doctor", "educator", "engineer", "entertainment", "executive", "healthcare",
+    "homemaker", "lawyer", "librarian", "marketing", "none", "other", "programmer", "retired", "salesman",
+    "scientist", "student", "technician", "writer",
+)  # fmt: skip
+CODEBOOK_1M = {"gender": GENDERS, "age": AGES, "occupation": dict(enumerate(OCCUPATIONS))}
+CODEBOOK_100K = {"gender": GENDERS, "occupation": dict(enumerate(OCCUPATIONS_100K))}
+
+COLUMNS = {
+    "ratings": {"uid": "int32", "mid": "int32", "rating": "float32", "timestamp": "int64"},
+    "movies": {"mid": "int32", "movie_name": "str", "movie_genre": "str"},
+    "users": {"uid": "int32", "gender": "str", "age": "int32", "occupation": "int32", "zip": "str"},
+}
+
+
+class DataError(ValueError):
+    """Data that cannot be used: the message says what is wrong, where, and what to do next."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MovieLens:
+    """A dataset in the book's form.
+
+    Attributes:
+        name: "ml-100k", "ml-1m" or "planted".
+        ratings: uid int32, mid int32, rating float32 (whole, 1 to 5), timestamp int64 (seconds since 1970).
+        movies: mid int32, movie_name str, movie_genre str (genres joined by "|").
+        users: uid int32, gender str, age int32, occupation int32, zip str. The age is a bucket code on
+            ml-1m and planted, years on ml-100k.
+        codebook: column -> {code: label} for the columns that hold codes.
+        provenance: "source" (words), "files" ({file name: SHA-256}) and "fingerprint" (see `fingerprint`).
+        truth: the model that drew the ratings, for planted data; None for real data.
+    """
+
+    name: str
+    ratings: pd.DataFrame
+    movies: pd.DataFrame
+    users: pd.DataFrame
+    codebook: dict[str, dict[Any, str]]
+    provenance: dict[str, Any]
+    truth: Any = None
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.ratings):,} ratings, {len(self.users):,} users, {len(self.movies):,} films"
+        return f"MovieLens({self.name!r}: {sizes}; {self.provenance['source']})"
+
+
+def fingerprint(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> str:
+    """SHA-256 over the content of the three frames, in row order and whatever their index.
+
+    Numbers enter as little-endian bytes and text as UTF-8 lines, so the same content has the same fingerprint
+    on every platform and whichever published format it was read from.
+    """
+    digest = hashlib.sha256()
+    for table, frame in {"ratings": ratings, "movies": movies, "users": users}.items():
+        for column, dtype in COLUMNS[table].items():
+            digest.update(f"{table}.{column} {len(frame)}\n".encode())
+            if dtype == "str":
+                digest.update("\n".join(frame[column]).encode())
+            else:
+                numbers = frame[column].to_numpy().astype(np.dtype(dtype).newbyteorder("<"), copy=False)
+                digest.update(np.ascontiguousarray(numbers).data)
+    return digest.hexdigest()
