@@ -25,7 +25,7 @@ setup: $(READY)  ## create .venv and install everything into it
 $(READY): requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
 	  'Python 3.11 to 3.13 is needed, but $(PYTHON) is %d.%d; name another: make setup PYTHON=python3.12' % v)"
-	$(PYTHON) -m venv --clear .venv
+	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --disable-pip-version-check --constraint constraints.txt \
 	  --requirement requirements.txt --editable ".[dev]"
 	@touch $(READY)

@@ -1,7 +1,7 @@
 """Imports Keras once, without the lines that TensorFlow's native code writes to the terminal while it loads.
 
-Those lines come before TensorFlow reads its own log level, so no setting silences them; in a notebook they would
-be stored as output. Python errors and warnings are not touched.
+Those lines come before TensorFlow reads its own log level, so no setting silences them; in a notebook they
+would be stored as output. Python errors and warnings are not touched.
 """
 
 import os

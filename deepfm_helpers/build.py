@@ -7,6 +7,7 @@ import argparse
 import ast
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
 import re
@@ -175,8 +176,8 @@ def make_records(names: Iterable[str], dataset: str, seeds: list[int], workers: 
     for job, metrics, seconds in run_all(jobs, workers):
         if metrics:
             _add_to_record(job, metrics, seconds, data.provenance.fingerprint)
-        elif names:
-            raise BuildFailed(f"{job.notebook.name} records nothing")
+        else:
+            print(f"    {job.notebook.stem} recorded nothing", flush=True)
 
 
 def _records_something(path: Path) -> bool:
@@ -274,26 +275,31 @@ def book(dataset: str, workers: int) -> Path:
 
 
 def _executed_chapters(dataset: str, fingerprint: str, cache: Path, workers: int) -> list[Path]:
-    common = [fingerprint, chapters.versions(), _helpers()]
     # the notebooks' own default is not injected again, so that the page shows no second parameters cell
-    parameters = {} if dataset == DEFAULT else {"dataset": dataset}
-    wanted = {}
+    every = chapter_jobs({} if dataset == DEFAULT else {"dataset": dataset}, fingerprint, cache)
+    due = [job for job in every if not job.output.is_file()]
+    print(f"{len(every) - len(due)} of {len(every)} chapters are up to date", flush=True)
+    for job, _, _ in run_all(due, workers):
+        if problems := checks.notebook_problems(job.output):
+            job.output.unlink()
+            refuse(problems, f"{job.notebook.stem} ran, but its page is not right")
+    executed = [job.output for job in every]
+    for old in set(cache.glob("*")) - {path.parent for path in executed}:
+        shutil.rmtree(old)
+    return executed
+
+
+def chapter_jobs(parameters: dict[str, object], fingerprint: str, cache: Path) -> list[Job]:
+    """The chapters of the table of contents, each with a place in ``cache`` named after all it depends on."""
+    common = [parameters, fingerprint, chapters.versions(), _helpers()]
+    jobs = []
     for entry in checks.toc_entries(ROOT / "_toc.yml"):
         path = ROOT / f"{entry}.ipynb"
         if path.is_file():
             cells = nbformat.read(path, as_version=4).cells
             content = [(cell.cell_type, cell.source, cell.metadata) for cell in cells]
-            wanted[path] = cache / _key(content, parameters, common) / path.name
-    jobs = [Job(path, output, parameters) for path, output in wanted.items() if not output.is_file()]
-    print(f"{len(wanted) - len(jobs)} of {len(wanted)} chapters are up to date", flush=True)
-    for job, _, _ in run_all(jobs, workers):
-        if problems := checks.notebook_problems(job.output):
-            job.output.unlink()
-            raise BuildFailed(f"{job.notebook.stem}: " + "; ".join(problems))
-    for old in set(cache.glob("*/*.ipynb")) - set(wanted.values()):
-        old.unlink()
-        old.parent.rmdir()
-    return list(wanted.values())
+            jobs.append(Job(path, cache / _key(path.stem, content, common) / path.name, parameters))
+    return jobs
 
 
 def _helpers() -> list[tuple[str, str]]:
@@ -321,8 +327,7 @@ def stage(source: Path, executed: Iterable[Path], footer: str = "") -> None:
         shutil.copy2(path, source / "notebooks")
     reruns.write_whole(source / "book" / "ledger.md", ledger(executed))
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    if footer:
-        config.setdefault("html", {})["extra_footer"] = f"<p>{footer}</p>"
+    config["html"] = config.get("html", {}) | {"extra_footer": f"<p>{footer}</p>" if footer else ""}
     if url := repository_url():
         config["repository"] = {"url": url, "branch": _git("rev-parse", "--abbrev-ref", "HEAD") or "main"}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True}
@@ -368,13 +373,31 @@ def _pages(place: Path) -> Path:
     done.unlink(missing_ok=True)
     shutil.rmtree(part, ignore_errors=True)
     sphinx(place / "source", part)
-    if problems := checks.site_problems(part / "_build" / "html", place / "source" / "_toc.yml"):
-        raise BuildFailed("the built pages are not right:\n" + "\n".join(f"  {p}" for p in problems))
+    refuse(
+        checks.site_problems(part / "_build" / "html", place / "source" / "_toc.yml"),
+        "the built pages are not right",
+    )
     shutil.rmtree(html, ignore_errors=True)
     (part / "_build" / "html").replace(html)
     shutil.rmtree(part)
     done.write_text(key)
     return html / "index.html"
+
+
+def stored() -> Path:
+    """Build the pages from the outputs stored in ``notebooks/``, executing nothing, and check them."""
+    place = BUILD / "stored"
+    shutil.rmtree(place, ignore_errors=True)
+    sphinx(ROOT, place)
+    html = place / "_build" / "html"
+    refuse(checks.site_problems(html, ROOT / "_toc.yml"), "the built pages are not right")
+    return html / "index.html"
+
+
+def refuse(problems: list[str], what: str) -> None:
+    """Raise BuildFailed with ``what`` and the ``problems`` below it, if there are any."""
+    if problems:
+        raise BuildFailed("\n  ".join([f"{what}:", *problems]))
 
 
 def _digest(path: Path) -> str:
@@ -387,6 +410,7 @@ def sphinx(source: Path, output: Path) -> None:
     strict = ["build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going", "--all"]
     done = subprocess.run(
         [sys.executable, "-c", command, *strict],
+        env=os.environ | {"NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -433,6 +457,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     command("data", "find or fetch a dataset and verify it", dataset=DEFAULT)
     command("book", "execute the chapters and build the pages", dataset=DEFAULT)
+    command("stored", "build the pages from the stored outputs")
     command("execute", "regenerate the stored outputs", notebooks=True)
     sub = command("record", "store the figures of the large dataset", notebooks=True, dataset="ml-1m")
     sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -441,12 +466,16 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--port", type=int, default=8000)
 
     o = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("deepfm_helpers").setLevel(logging.INFO)  # how a download goes
     try:
         match o.command:
             case "data":
                 load_data(o.dataset)
             case "book":
                 book(o.dataset, o.jobs)
+            case "stored":
+                print(f"stored outputs: {stored().relative_to(ROOT).as_posix()}")
             case "execute":
                 execute(o.notebooks, o.jobs)
             case "record":

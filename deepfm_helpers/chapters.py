@@ -69,6 +69,7 @@ PARAMETERS: dict[str, Rule] = {
     "n_seeds": Rule(int, 1, 20),
     "epochs": Rule(int, 1, 200),
     "patience": Rule(int, 1, 200),
+    "steps_per_epoch": Rule(int, 1, 100_000),
     "batch_size": Rule(int, 16, 1_000_000),
     "learning_rate": Rule(float, 0, 1, open_low=True),
     "k": Rule(int, 1, 256),

@@ -124,14 +124,7 @@ def site_problems(html: str | Path, toc: str | Path) -> list[str]:
 class _Page(HTMLParser):
     """What :func:`site_problems` wants to know of one page: its links, its anchors, its own problems."""
 
-    _LOADED = {
-        "script": "src",
-        "img": "src",
-        "iframe": "src",
-        "source": "src",
-        "video": "src",
-        "embed": "src",
-    }
+    _LOADED = {"script", "img", "iframe", "source", "video", "embed"}
     _FETCHED = {"stylesheet", "preload", "modulepreload", "icon"}
 
     def __init__(self, text: str) -> None:
@@ -147,7 +140,7 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
         self.ids.add(found.get("id", ""))
-        loaded = found.get(self._LOADED.get(tag, ""), "")
+        loaded = found.get("src", "") if tag in self._LOADED else ""
         if tag == "link" and self._FETCHED & set(found.get("rel", "").split()):
             loaded = found.get("href", "")
         elif tag in ("a", "link"):

@@ -37,12 +37,14 @@ from deepfm_helpers.schema import (
     OCCUPATIONS_100K,
     DataError,
     MovieLens,
+    Provenance,
     fingerprint,
 )
 
 __all__ = [
     "DataError",
     "MovieLens",
+    "Provenance",
     "Truth",
     "fingerprint",
     "join",
@@ -83,7 +85,7 @@ def load(
     path, source, files = locate(name, folder=folder, cache=cache)
     ratings, movies, users = load_ratings(path), load_movies(path), load_users(path)
     _check_known(ratings, movies, users, path)
-    provenance = {"source": source, "files": files, "fingerprint": fingerprint(ratings, movies, users)}
+    provenance = Provenance(source, files, fingerprint(ratings, movies, users))
     codebook = CODEBOOK_1M if name == "ml-1m" else CODEBOOK_100K
     return MovieLens(name, ratings, movies, users, codebook, provenance)
 
@@ -97,7 +99,7 @@ def load_ratings(folder: Folder) -> pd.DataFrame:
     path, form = _find(folder, RATINGS)
     try:
         numbers = _read_numbers(path, form)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         for _ in _rows(path, form):  # slower, and stops with the line that breaks a rule
             pass
         raise DataError(f"{path}: {error}") from error
@@ -187,7 +189,7 @@ def _error(path: Path, line: int, message: str) -> DataError:
 
 
 def _read_numbers(path: Path, form: _Format) -> pd.DataFrame:
-    """Read four columns of whole numbers in one go; ValueError when anything at all is unusual.
+    """Read four columns of whole numbers in one go; ValueError or OverflowError when anything is unusual.
 
     pandas' fast reader wants a separator of one character, hence the replacement. What that reader would
     forgive (blanks, signs, quotes, missing or surplus fields) is ruled out before or after.
@@ -234,8 +236,8 @@ def _rows(path: Path, form: _Format) -> Iterator[tuple[int, tuple]]:
     for number, line in enumerate(lines[start:], start + 1):
         fields = line.split(form.separator)
         if len(fields) != form.fields:
-            found = f"{len(fields)} columns instead of {form.fields} (separator {form.separator!r})"
-            raise _error(path, number, f"{found}: {line!r}")
+            found = f"columns separated by {form.separator!r}: {len(fields)} instead of {form.fields}"
+            raise _error(path, number, f"{found}, in {line!r}")
         try:
             yield number, form.parse(fields)
         except ValueError as error:

@@ -22,7 +22,19 @@ def mae(y: np.ndarray, prediction: np.ndarray) -> float:
 
 def predict(model, x: Sequence[np.ndarray]) -> np.ndarray:
     """Scores in stars, float32 (n,)."""
-    return model.predict(tuple(x), batch_size=16_384, verbose=0)[:, 0]
+    return _outputs(model, x)[0][:, 0]
+
+
+def _outputs(model, x: Sequence[np.ndarray], rows: int = 16_384) -> list[np.ndarray]:
+    """Every output of a model, block by block; for one pass, compiling a graph would take longer."""
+    from deepfm_helpers._keras import keras
+
+    blocks = []
+    for start in range(0, max(len(x[0]), 1), rows):
+        block = model([keras.ops.convert_to_tensor(a[start : start + rows]) for a in x], training=False)
+        block = block if isinstance(block, list) else [block]
+        blocks.append([keras.ops.convert_to_numpy(output) for output in block])
+    return [np.concatenate(column) for column in zip(*blocks, strict=True)]
 
 
 def bias_predictions(train: pd.DataFrame, rows: pd.DataFrame, damping: float = 5.0) -> np.ndarray:
@@ -57,7 +69,7 @@ def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
         x: model inputs.
 
     Returns:
-        One column per part present (first_order, second_order, deep) and `bias`; a row adds up to the prediction.
+        One column per part present (first_order, second_order, deep) and `bias`; a row sums to its score.
         With `head="dense"` a part's column is its output times its weight.
     """
     from deepfm_helpers._keras import keras
@@ -67,8 +79,7 @@ def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
     present = {layer.name for layer in model.layers}
     names = [name for name in PARTS if layer_names[name] in present]
     outputs = keras.Model(model.inputs, [model.get_layer(layer_names[name]).output for name in names])
-    values = outputs.predict(tuple(x), batch_size=16_384, verbose=0)
-    values = values if len(names) > 1 else [values] if not isinstance(values, list) else values
+    values = _outputs(outputs, x)
     frame = pd.DataFrame({name: v[:, 0].astype("float64") for name, v in zip(names, values, strict=True)})
     head = model.get_layer("deepfm_output")
     if hasattr(head, "kernel"):
@@ -127,7 +138,7 @@ def averaged_over_orders(value: dict[frozenset, float], names: Sequence[str]) ->
 
 
 def mse_drop_by_subset(score_parts: pd.DataFrame, y: np.ndarray) -> dict[frozenset, float]:
-    """By how much each set of parts lowers the mean squared error below that of all parts held at their means.
+    """By how much each set of parts lowers the squared error below that of all parts held at their means.
 
     The values to hand to `averaged_over_orders`, in stars².
     """

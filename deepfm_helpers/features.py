@@ -258,8 +258,8 @@ def split_rows(
         ratings: the rows to split.
         held: fraction held out, between 0 and 1; exactly `round(held * n)` rows unless `by="user"`.
         seed: fixes the drawing.
-        by: "random" draws rows; "tail" takes the last rows as they stand (what Keras' `validation_split` does);
-            "user" holds out whole users, drawn at random until the fraction is reached; "time" the latest rows.
+        by: "random" draws rows; "tail" takes the last rows as they stand, as Keras' `validation_split` does;
+            "user" holds out whole users, drawn until the fraction is reached; "time" the latest rows.
 
     Returns:
         (kept, held_out)

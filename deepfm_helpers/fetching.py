@@ -15,10 +15,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from deepfm_helpers.schema import DataError
@@ -124,9 +125,15 @@ def locate(
 def _cache_folder(cache: str | os.PathLike[str] | None) -> Path:
     if cache := cache or os.environ.get("DEEPFM_CACHE"):
         return Path(cache)
-    import pooch
+    return Path(_pooch().os_cache("deepfm-book"))
 
-    return Path(pooch.os_cache("deepfm-book"))
+
+def _pooch():
+    """The pooch package, without the warning about Jupyter widgets that importing its progress bar gives."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pooch
+    return pooch
 
 
 def _verified(name: str, path: Path, source: str | None = None) -> Located:
@@ -201,11 +208,10 @@ def _ways(name: str) -> Iterator[tuple[Form, str, Callable[[Path], None]]]:
 
 
 def _download(url: str, path: Path) -> None:
-    import pooch
     import requests
 
     try:
-        pooch.HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS))(url, str(path), None)
+        _pooch().HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS))(url, str(path), None)
     except requests.RequestException as error:
         raise DataError(_reason(error)) from error
 
@@ -271,7 +277,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     name = entry.orig_filename
     windows = PureWindowsPath(name)  # understands both kinds of slash, drives and absolute paths
     is_link = (entry.external_attr >> 16) & 0o170000 == 0o120000
-    if PurePosixPath(name).is_absolute() or windows.drive or windows.root or ".." in windows.parts or is_link:
+    if windows.drive or windows.root or ".." in windows.parts or is_link:
         raise DataError(f"archive entry {name!r} would escape the folder: nothing was unpacked")
 
 

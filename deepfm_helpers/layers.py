@@ -12,9 +12,9 @@ ops = keras.ops
 register = keras.saving.register_keras_serializable(package="deepfm_helpers")
 
 
-def _mask(ids):
+def _mask(ids, dtype):
     """1.0 where a slot holds a value, 0.0 where it is padding: (batch, slots, 1)."""
-    return ops.expand_dims(ops.cast(ids > 0, "float32"), -1)
+    return ops.expand_dims(ops.cast(ids > 0, dtype), -1)
 
 
 @register
@@ -36,7 +36,7 @@ class PoolValues(keras.layers.Layer):
     def call(self, embeddings, ids):
         if self.pooling == "mean_with_padding":
             return ops.mean(embeddings, axis=1, keepdims=True)
-        mask = _mask(ids)
+        mask = _mask(ids, embeddings.dtype)
         total = ops.sum(embeddings * mask, axis=1, keepdims=True)
         if self.pooling == "mean":
             return total / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1.0)
@@ -61,7 +61,7 @@ class PairwiseInteractions(keras.layers.Layer):
 
     def call(self, vectors, ids=None):
         if ids is not None:
-            vectors = vectors * _mask(ids)
+            vectors = vectors * _mask(ids, vectors.dtype)
         square_of_sum = ops.square(ops.sum(vectors, axis=1))
         sum_of_squares = ops.sum(ops.square(vectors), axis=1)
         return 0.5 * ops.sum(square_of_sum - sum_of_squares, axis=-1, keepdims=True)
@@ -95,8 +95,8 @@ class Offset(keras.layers.Layer):
 class BatchL2(keras.layers.Layer):
     """Passes embeddings on and, in training, adds l2 · (sum of their squares) / batch to the loss.
 
-    Only the vectors that the batch looked up are penalised, each as often as it was used, not the whole table.
-    Padding is left out.
+    Only the vectors that the batch looked up are penalised, each as often as it was used, not the whole
+    table. Padding is left out.
 
     Input shape: embeddings (batch, slots, k) and ids (batch, slots). Output shape: that of the embeddings.
     """
@@ -107,7 +107,7 @@ class BatchL2(keras.layers.Layer):
 
     def call(self, embeddings, ids, training=None):
         if training:
-            squares = ops.sum(ops.square(embeddings * _mask(ids)))
+            squares = ops.sum(ops.square(embeddings * _mask(ids, embeddings.dtype)))
             self.add_loss(self.l2 * squares / ops.cast(ops.shape(ids)[0], squares.dtype))
         return embeddings
 

@@ -1,7 +1,7 @@
 """The models of the book, built from field descriptions: FM, DeepFM and Wide & Deep.
 
-The functions carry the post's names and accept its positional arguments. Their defaults are the sound choices;
-`AS_PUBLISHED` holds the arguments that reproduce the post.
+The functions carry the post's names and accept its positional arguments. Their defaults are the sound
+choices; `AS_PUBLISHED` holds the arguments that reproduce the post.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ AS_PUBLISHED = {
 
 
 def define_input_layers(features: Sequence[Feature] | None = None) -> list:
-    """One Keras input per field (chapter 3): (None, 1) for numeric and single-valued, (None, slots) for multi-valued.
+    """One Keras input per field (chapter 3): (None, 1), or (None, slots) for a multi-valued one.
 
     Args:
         features: field descriptions; None means the post's four.
@@ -76,7 +76,7 @@ def fm_1d(
         n_uid, n_mid, n_genre: largest ids of the post's fields, when `features` is not given.
         features: field descriptions, in the order of the inputs.
         numeric_bias: give a numeric field a constant of its own, as the post's Dense layer does.
-        embedding_spread: standard deviation of the weights at the start; None means Keras' default, as in the post.
+        embedding_spread: standard deviation of the weights at the start; None: Keras' default (the post).
         l2: penalty on the squares of the weights that a row uses, see `layers.BatchL2`.
 
     Returns:
@@ -84,7 +84,9 @@ def fm_1d(
     """
     features = _features(features, n_uid, n_mid, n_genre)
     embedded, _ = _embed(features, inputs, 1, "1d", numeric_bias, embedding_spread, l2)
-    terms = [layers.Reshape((1,))(e) for e in embedded]
+    terms = [
+        layers.Reshape((1,), name=f"flat_1d_{f.name}")(e) for f, e in zip(features, embedded, strict=True)
+    ]
     return (
         layers.Add(name="fm_1d_output")(terms)
         if len(terms) > 1
@@ -150,7 +152,7 @@ def deep_part(
     for i, h in enumerate(dnn_dim):
         if dnn_dr and (i or dropout_on_embeddings):
             y_dnn = layers.Dropout(dnn_dr)(y_dnn)
-        y_dnn = layers.Dense(h, activation="relu", name=f"deep_{i + 1}")(y_dnn)
+        y_dnn = layers.Dense(int(h), activation="relu", name=f"deep_{i + 1}")(y_dnn)
     if dnn_dr and not dropout_on_embeddings:
         y_dnn = layers.Dropout(dnn_dr)(y_dnn)
     return layers.Dense(1, activation=deep_activation, name="deep_output")(y_dnn)
@@ -181,9 +183,10 @@ def deep_fm_model(
         k, dnn_dim, dnn_dr: see `fm_2d` and `deep_part`.
         features: field descriptions, see `features.describe`.
         mean_rating: where the constant of the score starts, in stars. The post: 0.
-        head: "sum" adds the three parts and w0 (equation eq-deepfm); "dense" weighs them with a Dense layer (the post).
-        parts: which of first_order, second_order and deep enter the score, to retrain without one (chapter 9).
-        numeric_bias, embedding_spread, dropout_on_embeddings, deep_activation, l2: see `fm_1d`, `fm_2d`, `deep_part`.
+        head: "sum" adds the three parts and w0 (equation eq-deepfm); "dense" weighs them (the post).
+        parts: which of first_order, second_order and deep enter the score (chapter 9 leaves one out).
+        numeric_bias, embedding_spread, l2: see `fm_1d` and `fm_2d`.
+        dropout_on_embeddings, deep_activation: see `deep_part`.
 
     Returns:
         fm_model_1d, fm_model_2d, deep_model, deep_fm_model; each maps the inputs to (None, 1).
@@ -245,7 +248,7 @@ def wide_deep_model(
     embedding_spread: float | None = 0.01,
     l2: float = 0.0,
 ) -> keras.Model:
-    """Wide & Deep: a linear model over fields and crossed fields plus a network on vectors (Cheng et al. 2016).
+    """Wide & Deep: a linear model over fields and crosses plus a network on vectors (Cheng et al. 2016).
 
     Inputs are the features followed by the crosses. The network's vectors serve the network alone.
     """
@@ -270,17 +273,23 @@ def _features(features, n_uid, n_mid, n_genre) -> Sequence[Feature]:
 def _embed(
     features, inputs, k: int, order: str, numeric_bias: bool, spread: float | None, l2: float
 ) -> tuple:
-    """Every field as one vector per row, (None, 1, k), and the vectors of its values before pooling (numeric: None)."""
-    start = "uniform" if spread is None else keras.initializers.RandomNormal(stddev=spread)
+    """Every field as one vector per row, (None, 1, k), and its values' vectors before pooling, or None."""
+
+    def start(default: str):  # one initializer for each table: a shared one would draw the same numbers again
+        return default if spread is None else keras.initializers.RandomNormal(stddev=spread)
+
+    k = int(k)
     pooled, raw = [], []
     for feature, x in zip(features, inputs, strict=True):
         if feature.kind == "numeric":
-            y = layers.Dense(k, use_bias=numeric_bias, name=f"num_dense_{order}_{feature.name}")(x)
-            pooled.append(layers.Reshape((1, k))(y))
+            slope = start("glorot_uniform")
+            name = f"num_dense_{order}_{feature.name}"
+            y = layers.Dense(k, use_bias=numeric_bias, kernel_initializer=slope, name=name)(x)
+            pooled.append(layers.Reshape((1, k), name=f"row_{order}_{feature.name}")(y))
             raw.append(None)
             continue
-        embedding = layers.Embedding(feature.size + 1, k, start, name=f"cat_embed_{order}_{feature.name}")
-        values = embedding(x)
+        name = f"cat_embed_{order}_{feature.name}"
+        values = layers.Embedding(feature.size + 1, k, start("uniform"), name=name)(x)
         if l2:
             values = BatchL2(l2, name=f"l2_{order}_{feature.name}")(values, x)
         pooling = PoolValues(feature.pooling, name=f"pool_{order}_{feature.name}")
@@ -292,11 +301,10 @@ def _embed(
 def _head(parts: list, head: str, mean_rating: float):
     """The parts as one score, (None, 1)."""
     if head == "sum":
-        total = layers.Add(name="sum_of_parts")(parts) if len(parts) > 1 else parts[0]
-        return Offset(mean_rating, name="deepfm_output")(total)
-    if head == "dense":
+        join, output = layers.Add(name="sum_of_parts"), Offset(mean_rating, name="deepfm_output")
+    elif head == "dense":
         start = keras.initializers.Constant(mean_rating)
-        return layers.Dense(1, bias_initializer=start, name="deepfm_output")(
-            layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
-        )
-    raise ValueError(f"head = {head!r}: choose 'sum' or 'dense'")
+        join, output = layers.Concatenate(), layers.Dense(1, bias_initializer=start, name="deepfm_output")
+    else:
+        raise ValueError(f"head = {head!r}: choose 'sum' or 'dense'")
+    return output(join(parts) if len(parts) > 1 else parts[0])

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers.schema import AGES, CODEBOOK_1M, GENRES, OCCUPATIONS, MovieLens, fingerprint
+from deepfm_helpers.schema import AGES, CODEBOOK_1M, GENRES, OCCUPATIONS, MovieLens, Provenance, fingerprint
 
 FIELDS = ("uid", "mid", "genre", "gender", "age", "occupation")
 MAX_GENRES = 6
@@ -50,7 +50,11 @@ class Truth:
         return f"Truth(w0={self.w0:.3f}, k={self.V['uid'].shape[1]}, noise={self.noise})"
 
     def score(self, ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> np.ndarray:
-        """Noise-free score of each row of `ratings` (uid and mid are used), float64, before rounding."""
+        """Noise-free score of each row of `ratings` (uid and mid are used), float64, before rounding.
+
+        Raises:
+            KeyError: a uid or mid that is not in `users` or `movies`.
+        """
         return self.w0 + self.first_order(ratings, movies, users) + self.second_order(ratings, movies, users)
 
     def first_order(self, ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> np.ndarray:
@@ -71,14 +75,15 @@ class Truth:
     def _features(self, ratings, movies, users, block: int = 100_000):
         """Yield, for each block of rows, the (weights, factors) of every feature; absent genres are zeros."""
         movies, users = movies.set_index("mid"), users.set_index("uid")
-        genre_rows = np.array([self._genres(text) for text in movies["movie_genre"]], "int64")
+        genres = np.array([self._genres(text) for text in movies["movie_genre"]], "int64")
+        place = pd.Series(np.arange(len(movies)), movies.index)
         for start in range(0, max(len(ratings), 1), block):
             uid = ratings["uid"].to_numpy()[start : start + block]
             mid = ratings["mid"].to_numpy()[start : start + block]
             user = users.loc[uid]
             rows = [("uid", uid), ("mid", mid)]
             rows += [(field, user[field].map(self.rows[field]).to_numpy()) for field in FIELDS[3:]]
-            rows += [("genre", slot) for slot in genre_rows[movies.index.get_indexer(mid)].T]
+            rows += [("genre", slot) for slot in genres[place.loc[mid]].T]
             yield [(self.w[field][row], self.V[field][row]) for field, row in rows]
 
     def _genres(self, text: str) -> list[int]:
@@ -144,11 +149,7 @@ def planted(
 
     sides = _side(w, V, user_rows), _side(w, V, film_rows)
     ratings = _draw_ratings(rng, activity, popularity, w0, sides, noise)
-    provenance = {
-        "source": "drawn from a seed",
-        "files": {},
-        "fingerprint": fingerprint(ratings, movies, users),
-    }
+    provenance = Provenance("drawn from a seed", {}, fingerprint(ratings, movies, users))
     return MovieLens("planted", ratings, movies, users, CODEBOOK_1M, provenance, truth)
 
 

@@ -1,10 +1,12 @@
 """Every figure of the book, one function each. They draw on Matplotlib Axes and return them.
 
-Figures have a white ground; the book's style sheet inverts them on a dark page. Colours are those of Okabe and Ito,
-which readers with colour-blindness can tell apart.
+Figures have a white ground; the book's style sheet inverts them on a dark page. Colours are those of Okabe
+and Ito, which readers with colour-blindness can tell apart.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,7 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 def new_axes(
     ax: plt.Axes | None = None, *, xlabel: str = "", ylabel: str = "", width: float = 6.0, height: float = 3.4
 ):
-    """The house style: a given Axes or a new one, labelled, with a light grid and no frame at the top and right."""
+    """The house style: a given or a new Axes with labels, a light grid and no frame at the top and right."""
     if ax is None:
         _, ax = plt.subplots(figsize=(width, height), dpi=110, layout="constrained")
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -79,4 +81,215 @@ def bars(
     ax.set_yticks(places, [str(name) for name in values.index])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
+    return ax
+
+
+def rank_counts(counts: dict[str, pd.Series], ax: plt.Axes | None = None) -> plt.Axes:
+    """The long tail: number of ratings against rank, both logarithmic, one line per named series.
+
+    Args:
+        counts: name → number of ratings of each user or film; those without any are left out.
+    """
+    ax = new_axes(ax, xlabel="rank, most ratings first", ylabel="number of ratings", width=5.6)
+    for (name, series), colour in zip(counts.items(), COLOURS, strict=False):
+        ranked = np.sort(series[series > 0].to_numpy())[::-1]
+        ax.loglog(np.arange(1, len(ranked) + 1), ranked, color=colour, linewidth=1.8, label=name)
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def rating_matrix(
+    ratings: pd.DataFrame, users: pd.Index, films: pd.Index, ax: plt.Axes | None = None
+) -> plt.Axes:
+    """One dot for each rating of the given films by the given users, in the order in which both are given.
+
+    Args:
+        ratings: frame with uid and mid.
+    """
+    ax = new_axes(
+        ax, xlabel="film, most rated first", ylabel="user, most active first", width=4.6, height=4.2
+    )
+    chosen = ratings[ratings["uid"].isin(users) & ratings["mid"].isin(films)]
+    ax.scatter(
+        pd.Index(films).get_indexer(chosen["mid"]),
+        pd.Index(users).get_indexer(chosen["uid"]),
+        s=2.5,
+        color=BLUE,
+        linewidths=0,
+    )
+    ax.set(xlim=(-1, len(films)), ylim=(len(users), -1))
+    ax.grid(visible=False)
+    return ax
+
+
+def file_order(
+    ratings: pd.DataFrame, held: float = 0.1, ax: plt.Axes | None = None, dots: int = 6000
+) -> plt.Axes:
+    """User id against place in the file, for about `dots` evenly spaced rows; the last `held` of them in red.
+
+    Args:
+        ratings: frame with uid, in file order.
+        held: share of the rows that counts as the tail.
+    """
+    ax = new_axes(ax, xlabel="row of the file", ylabel="user id", width=5.6)
+    rows = np.arange(0, len(ratings), max(1, len(ratings) // dots))
+    tail = rows >= len(ratings) - round(held * len(ratings))
+    uid = ratings["uid"].to_numpy()[rows]
+    ax.scatter(rows[~tail], uid[~tail], s=2, color=BLUE, linewidths=0, label="first rows")
+    ax.scatter(rows[tail], uid[tail], s=2, color=RED, linewidths=0, label=f"last {held:.0%}")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.legend(frameon=False, fontsize=9, markerscale=4, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
+    return ax
+
+
+def line_through_codes(
+    codes: np.ndarray, ratings: np.ndarray, ax: plt.Axes | None = None, *, xlabel: str
+) -> plt.Axes:
+    """Mean rating of each code, larger dots for more ratings, and the least-squares line over all ratings."""
+    ax = new_axes(ax, xlabel=xlabel, ylabel="mean rating (stars)")
+    by_code = pd.Series(ratings).groupby(np.asarray(codes)).agg(["mean", "size"])
+    slope, intercept = np.polyfit(codes, ratings, 1)
+    ax.scatter(by_code.index, by_code["mean"], s=90 * by_code["size"] / by_code["size"].max() + 8, color=BLUE)
+    ax.plot(by_code.index, intercept + slope * by_code.index, color=RED)
+    ax.annotate(
+        f"slope {slope:+.4f}", (0.98, 1.02), xycoords="axes fraction", ha="right", color=RED, fontsize=9
+    )
+    return ax
+
+
+def learned_shares(
+    mean_ratings: pd.Series, shares: pd.Series, counts: pd.Series, ax: plt.Axes | None = None
+) -> plt.Axes:
+    """What a model adds for each film against the film's centred mean rating, with the diagonal.
+
+    Args:
+        mean_ratings: mean rating less the overall mean, in stars.
+        shares: learned, in stars.
+        counts: ratings per film, shown as the area of the dots.
+    """
+    ax = new_axes(
+        ax,
+        xlabel="mean rating less overall mean (stars)",
+        ylabel="learned share (stars)",
+        width=5.2,
+        height=4,
+    )
+    ends = [mean_ratings.min(), mean_ratings.max()]
+    ax.plot(ends, ends, color="0.5", linewidth=1, label="equal")
+    ax.scatter(mean_ratings, shares, s=60 * counts / counts.max() + 2, color=BLUE, alpha=0.45, linewidths=0)
+    ax.legend(frameon=False, fontsize=9, loc="upper left")
+    return ax
+
+
+def overlaid_histograms(
+    values: dict[str, np.ndarray], ax: plt.Axes | None = None, *, xlabel: str, ylabel: str, bins: int = 50
+) -> plt.Axes:
+    """Histograms of several samples over common bins: the first filled, the others as outlines."""
+    ax = new_axes(ax, xlabel=xlabel, ylabel=ylabel)
+    edges = np.histogram_bin_edges(np.concatenate([v[np.isfinite(v)] for v in values.values()]), bins)
+    for (name, sample), colour, filled in zip(values.items(), COLOURS, [True, *[False] * 9], strict=False):
+        style = (
+            {"histtype": "stepfilled", "alpha": 0.55} if filled else {"histtype": "step", "linewidth": 1.6}
+        )
+        ax.hist(sample[np.isfinite(sample)], edges, color=colour, label=name, **style)
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def genres_kept(fates: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
+    """What becomes of each genre's films: stacked shares of those that keep it and those that lose it.
+
+    Args:
+        fates: one row a genre, one column a fate, numbers of films; the row's sum is written at its end.
+    """
+    ax = new_axes(ax, xlabel="films that carry the genre (%)", width=6.4, height=0.9 + 0.26 * len(fates))
+    places, totals = np.arange(len(fates)), fates.sum(axis=1).to_numpy()
+    left = np.zeros(len(fates))
+    for column, colour, hatch in zip(fates, (SKY, RED, ORANGE), ("", "//", ".."), strict=False):
+        width = 100 * fates[column].to_numpy() / totals
+        ax.barh(
+            places, width, left=left, color=colour, hatch=hatch, height=0.7, edgecolor="white", label=column
+        )
+        left += width
+    for place, total in zip(places, totals, strict=True):
+        ax.text(101, place, f"{total:,}", va="center", fontsize=8)
+    ax.set_yticks(places, fates.index, fontsize=9)
+    ax.set_ylim(len(fates) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
+    ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    return ax
+
+
+def validation_losses(
+    histories: dict[str, pd.DataFrame], ax: plt.Axes | None = None, *, constant: float
+) -> plt.Axes:
+    """Validation loss (stars²) by epoch, one line per named history, and a dotted line for a constant prediction."""
+    ax = new_axes(ax, xlabel="epoch", ylabel="validation loss (stars²)")
+    for (name, history), colour, marker in zip(histories.items(), COLOURS, MARKERS, strict=False):
+        ax.plot(history.epoch, history.val_loss, color=colour, marker=marker, ms=4, label=name)
+    ax.axhline(constant, color="black", linestyle=":", linewidth=1, label="a constant")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def gram_square(vectors: np.ndarray, names: Sequence[str], ax: plt.Axes | None = None) -> plt.Axes:
+    """All dot products of a few vectors in a square: pairs above the diagonal, again below, squares on it.
+
+    Args:
+        vectors: shape (p, k).
+        names: one per vector.
+    """
+    ax = new_axes(ax, width=3.8, height=3.3)
+    products = vectors @ vectors.T
+    for (i, j), value in np.ndenumerate(products):
+        ground, ink = ((BLUE, "white"), ("#C9DFEF", "black"), ("0.8", "black"))[
+            0 if j > i else 1 if j < i else 2
+        ]
+        ax.add_patch(
+            plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=ground, edgecolor="white", linewidth=2)
+        )
+        ax.text(j, i, f"{value:g}".replace("-", "−"), ha="center", va="center", color=ink)
+    places = range(len(names))
+    ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
+    ax.set_xticks(places, names)
+    ax.set_yticks(places, names)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    ax.spines[:].set_visible(False)
+    ax.grid(visible=False)
+    return ax
+
+
+def cost_by_fields(seconds: pd.DataFrame, slopes: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
+    """Time against number of fields on logarithmic axes, one line per column of `seconds`.
+
+    Args:
+        seconds: indexed by number of fields.
+        slopes: by column, written into the legend.
+    """
+    ax = new_axes(ax, xlabel="number of fields", ylabel="time (ms)")
+    for name, colour, marker in zip(seconds, COLOURS, MARKERS, strict=False):
+        label = f"{name.replace('_', ' ')} ({slopes[name]:.1f})"
+        ax.loglog(seconds.index, 1000 * seconds[name], color=colour, marker=marker, ms=4.5, label=label)
+    ax.set_xticks(seconds.index, [str(p) for p in seconds.index])
+    ax.minorticks_off()
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def pair_heat(values: pd.DataFrame, ax: plt.Axes | None = None, *, label: str) -> plt.Axes:
+    """Heat map of the pairs above the diagonal of a symmetric frame, each cell with its number."""
+    ax = new_axes(ax, width=5.4, height=3.8)
+    shown = values.to_numpy()[:-1, 1:]
+    above = np.triu(np.ones(shown.shape, bool))
+    image = ax.imshow(np.where(above, shown, np.nan), cmap="Blues", vmin=0)
+    for i, j in zip(*np.nonzero(above), strict=True):
+        ink = "white" if shown[i, j] > 0.6 * shown[above].max() else "black"
+        ax.text(j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=ink, fontsize=9)
+    ax.set_xticks(range(len(shown)), values.columns[1:])
+    ax.set_yticks(range(len(shown)), values.index[:-1])
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    ax.spines[:].set_visible(False)
+    ax.grid(visible=False)
+    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.85)
     return ax

@@ -38,6 +38,21 @@ class DataError(ValueError):
     """Data that cannot be used: the message says what is wrong, where, and what to do next."""
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Where a dataset's bytes came from.
+
+    Attributes:
+        source: in words.
+        files: {file name: SHA-256} of the files that were read.
+        fingerprint: SHA-256 over the content of the frames, see `fingerprint`.
+    """
+
+    source: str
+    files: dict[str, str]
+    fingerprint: str
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MovieLens:
     """A dataset in the book's form.
@@ -49,7 +64,7 @@ class MovieLens:
         users: uid int32, gender str, age int32, occupation int32, zip str. The age is a bucket code on
             ml-1m and planted, years on ml-100k.
         codebook: column -> {code: label} for the columns that hold codes.
-        provenance: "source" (words), "files" ({file name: SHA-256}) and "fingerprint" (see `fingerprint`).
+        provenance: where the bytes came from.
         truth: the model that drew the ratings, for planted data; None for real data.
     """
 
@@ -58,12 +73,12 @@ class MovieLens:
     movies: pd.DataFrame
     users: pd.DataFrame
     codebook: dict[str, dict[Any, str]]
-    provenance: dict[str, Any]
+    provenance: Provenance
     truth: Any = None
 
     def __repr__(self) -> str:
         sizes = f"{len(self.ratings):,} ratings, {len(self.users):,} users, {len(self.movies):,} films"
-        return f"MovieLens({self.name!r}: {sizes}; {self.provenance['source']})"
+        return f"MovieLens({self.name!r}: {sizes}; {self.provenance.source})"
 
 
 def fingerprint(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> str:

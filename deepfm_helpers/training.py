@@ -1,7 +1,8 @@
-"""How the models are trained: compile, batches, callbacks, fit, and picking up a run that was killed (chapter 7)."""
+"""How models are trained: compile, batches, callbacks, fit, resuming a run that was killed (chapter 7)."""
 
 from __future__ import annotations
 
+import csv
 import os
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ Arrays = tuple[Sequence[np.ndarray], np.ndarray]
 def set_seed(seed: int) -> None:
     """Fixes Python's, NumPy's and Keras' random numbers, and TensorFlow's choice of kernels.
 
-    The same seed on the same machine then gives the same weights; another processor may differ in the last digits.
+    The same seed on the same machine then gives the same weights; another processor may differ a little.
     """
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
@@ -82,12 +83,14 @@ def train(
 
     Args:
         model: from `models`; it is compiled here.
-        train_xy, valid_xy: (inputs, ratings) from `features.df2xy`. Without validation rows all epochs run.
+        train_xy, valid_xy: (inputs, ratings) from `features.df2xy`. Without validation rows all epochs run
+            and the last weights stay.
         epochs, batch_size, learning_rate: the usual; see `compile_model`.
-        patience: stop after this many epochs without a lower validation loss.
-        seed: fixes the order of the rows.
-        folder: keeps `history.csv`, `best.weights.h5` and a backup of the last epoch there. Called again with the
-            same arguments after a kill, training resumes after that epoch. A finished run starts afresh.
+        patience: stop after this many epochs in a row without a lower validation loss.
+        seed: fixes the order of the rows and what dropout drops, epoch by epoch.
+        folder: keeps `history.csv` and the weights of the last and the best epoch there, and at the end
+            `best.weights.h5`. Called again with the same arguments after a kill, training goes on after the
+            last finished epoch, to the same numbers. Called again after a finished run, it starts afresh.
         tensorboard: also write TensorBoard logs to `folder/tensorboard`.
         callbacks: further Keras callbacks.
 
@@ -95,71 +98,90 @@ def train(
         One row per epoch: epoch (from 1), loss (with penalties), rmse, val_loss, val_rmse, seconds.
 
     Raises:
-        ValueError: no training rows, or `tensorboard` without a folder.
+        ValueError: no training or validation rows, or `tensorboard` without a folder.
     """
     x, y = train_xy
-    if len(y) == 0:
-        raise ValueError("train_xy holds no rows; check the split")
+    if len(y) == 0 or (valid_xy is not None and len(valid_xy[1]) == 0):
+        raise ValueError(f"{'valid_xy' if len(y) else 'train_xy'} holds no rows; check the split")
     if tensorboard and folder is None:
         raise ValueError("tensorboard=True needs a folder to write the logs to")
     compile_model(model, learning_rate)
     batches = Batches(x, y, batch_size, seed)
-    folder = Path(folder) if folder is not None else None
-    recorder = _Recorder(batches, folder)
-    chain = [recorder, *callbacks]
-    if valid_xy is not None:
-        chain.append(_EarlyStopping(recorder, patience, restore_best_weights=folder is None))
-        if folder:
-            past = [row["val_loss"] for row in recorder.rows]
-            best = keras.callbacks.ModelCheckpoint(
-                folder / "best.weights.h5",
-                monitor="val_loss",
-                save_best_only=True,
-                save_weights_only=True,
-                initial_value_threshold=min(past, default=None),
-            )
-            chain.append(best)
+    keeper = _Keeper(batches, patience if valid_xy is not None else None, folder)
+    chain = [keeper, *callbacks]
     if tensorboard:
-        chain.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
-    if folder:
-        chain.append(keras.callbacks.BackupAndRestore(folder / "backup", double_checkpoint=True))
-    model.fit(
-        batches,
-        epochs=epochs,
-        validation_data=None if valid_xy is None else (tuple(valid_xy[0]), valid_xy[1]),
-        validation_batch_size=16_384,
-        callbacks=chain,
-        verbose=0,
-    )
-    if folder and valid_xy is not None:
-        model.load_weights(folder / "best.weights.h5")
-    return recorder.history()
+        chain.append(keras.callbacks.TensorBoard(Path(folder) / "tensorboard"))
+    finished = keeper.resume(model)
+    if not keeper.out_of_patience():
+        model.fit(
+            batches,
+            initial_epoch=finished,
+            epochs=epochs,
+            shuffle=False,  # Keras would deal the batches in an order that no seed of ours fixes
+            validation_data=None if valid_xy is None else (tuple(valid_xy[0]), valid_xy[1]),
+            validation_batch_size=16_384,
+            callbacks=chain,
+            verbose=0,
+        )
+    keeper.leave_best(model)
+    return keeper.history()
 
 
-class _Recorder(keras.callbacks.Callback):
-    """Deals the rows of each epoch and keeps the history, on disk too when there is a folder."""
+class _Keeper(keras.callbacks.Callback):
+    """Deals the rows of each epoch, keeps history and weights, stops when patience is out, and resumes.
 
-    def __init__(self, batches: Batches, folder: Path | None):
+    In the folder, `history.csv` is what counts: it is replaced in one step, after the weights of its last
+    epoch are safe and before older ones go. So whenever the run is killed, the weights it needs are there.
+    """
+
+    def __init__(self, batches: Batches, patience: int | None, folder: str | Path | None):
         super().__init__()
-        self.batches = batches
-        self.file = folder / "history.csv" if folder else None
-        resumes = folder is not None and (folder / "backup").exists() and self.file.exists()
-        self.rows = pd.read_csv(self.file).to_dict("records") if resumes else []
+        self.batches, self.patience, self.rows, self.best_weights = batches, patience, [], None
+        self.folder = Path(folder) if folder is not None else None
+
+    def resume(self, model: keras.Model) -> int:
+        """Takes up the killed run in the folder, if there is one; returns how many epochs it finished."""
+        if self.folder is None or not (self.folder / "history.csv").exists():
+            return 0
+        with open(self.folder / "history.csv", newline="", encoding="utf-8") as file:
+            rows = [{name: float(text) for name, text in row.items()} for row in csv.DictReader(file)]
+        if not self._file(len(rows)).exists():  # that run came to its end
+            return 0
+        self.rows = [row | {"epoch": int(row["epoch"])} for row in rows]
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(self._file(len(rows)))
+        return len(rows)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.rows = self.rows[
-            :epoch
-        ]  # a row written just before a kill belongs to an epoch that is run again
         self.batches.start_epoch(epoch)
+        rng = np.random.default_rng([self.batches.seed, epoch])
+        for layer in self.model.layers:
+            if hasattr(layer, "seed_generator"):  # dropout; weight files do not hold its state
+                layer.seed_generator.state.assign([int(rng.integers(2**31)), 0])
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch + 1, **logs, "seconds": time.perf_counter() - self.started})
-        if self.file:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = self.file.with_suffix(".part")
-            self.history().to_csv(unfinished, index=False)
-            os.replace(unfinished, self.file)
+        if self.folder:
+            self._save()
+        elif self._best_epoch() == len(self.rows):
+            self.best_weights = self.model.get_weights()
+        self.model.stop_training = self.model.stop_training or self.out_of_patience()
+
+    def out_of_patience(self) -> bool:
+        return self.patience is not None and len(self.rows) - self._best_epoch() >= self.patience
+
+    def leave_best(self, model: keras.Model) -> None:
+        """Gives the model the best weights; in the folder only they and the history stay."""
+        if not self.rows:
+            return
+        if self.folder is None:
+            model.set_weights(self.best_weights)
+            return
+        best = self._file(self._best_epoch())
+        model.load_weights(best)
+        self._drop_all_but(best)
+        os.replace(best, self.folder / "best.weights.h5")
 
     def history(self) -> pd.DataFrame:
         columns = ["epoch", "loss", "rmse", "val_loss", "val_rmse", "seconds"]
@@ -167,17 +189,27 @@ class _Recorder(keras.callbacks.Callback):
             columns=[c for c in columns if self.rows and c in self.rows[0]]
         )
 
+    def _best_epoch(self) -> int:
+        """The epoch (from 1) with the lowest validation loss; the last one without validation rows."""
+        if not self.rows or self.patience is None:
+            return len(self.rows)
+        return 1 + int(np.argmin(np.nan_to_num([row["val_loss"] for row in self.rows], nan=np.inf)))
 
-class _EarlyStopping(keras.callbacks.EarlyStopping):
-    """Early stopping that, after a kill, first looks at the epochs which the killed run had finished."""
+    def _file(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.weights.h5"
 
-    def __init__(self, recorder: _Recorder, patience: int, restore_best_weights: bool):
-        super().__init__(monitor="val_loss", patience=patience, restore_best_weights=restore_best_weights)
-        self.recorder = recorder
-        self.replayed = False
+    def _save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        last = self._file(len(self.rows))
+        part = self.folder / "part.weights.h5"
+        self.model.save_weights(part)
+        os.replace(part, last)
+        part = self.folder / "history.csv.part"
+        self.history().to_csv(part, index=False)
+        os.replace(part, self.folder / "history.csv")
+        self._drop_all_but(self._file(self._best_epoch()), last)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if not self.replayed:
-            self.replayed = True
-            for row in self.recorder.rows:
-                super().on_epoch_end(int(row["epoch"]) - 1, row)
+    def _drop_all_but(self, *kept: Path) -> None:
+        for file in self.folder.glob("epoch-*.weights.h5"):
+            if file not in kept:
+                file.unlink()

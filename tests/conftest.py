@@ -1,0 +1,21 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Return a function from "ml-1m" or "ml-100k" to its folder; the test is skipped when there is none."""
+    root = Path(os.environ.get("DEEPFM_DATA") or SHARED_DATA)
+
+    def folder(name: str) -> Path:
+        if not (root / name).is_dir():
+            pytest.skip(f"no folder {name} in {root}: set DEEPFM_DATA")
+        return root / name
+
+    return folder

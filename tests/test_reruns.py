@@ -1,0 +1,121 @@
+"""Running notebooks with other parameters: small ones made here, and every chapter on planted data."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from deepfm_helpers import checks, reruns
+
+CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+OTHER = {"dataset": "planted", "seed": 20261, "k": 6, "batch_size": 1024}
+"""What the reruns of the chapters change, where a chapter has it."""
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    """Write a notebook with a parameters cell and the given code cells; return its path."""
+
+    def write(*code: str) -> Path:
+        parameters = nbformat.v4.new_code_cell("seed: int = 1  # the seed", metadata={"tags": ["parameters"]})
+        cells = [nbformat.v4.new_markdown_cell("# Tiny"), parameters, *map(nbformat.v4.new_code_cell, code)]
+        path = tmp_path / "in" / "tiny.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+        return path
+
+    return write
+
+
+def test_a_rerun_uses_the_parameters_and_reads_the_records_back(notebook, tmp_path):
+    path = notebook(
+        "from deepfm_helpers.chapters import record\nrecord(double=2 * seed, first=1)\nrecord(first=seed)",
+        "from pathlib import Path\nprint(Path.cwd().name)",
+    )
+    before = path.read_bytes()
+    output = tmp_path / "deep" / "out.ipynb"
+    assert reruns.run(path, output, {"seed": 21}) == {"double": 42, "first": 21}
+    assert reruns.records(output) == {"double": 42, "first": 21}
+    assert path.read_bytes() == before
+    executed = nbformat.read(output, as_version=4)
+    assert executed.cells[-1].outputs[0].text == "in\n"  # the kernel works in the notebook's folder
+    assert executed.metadata.papermill == {"parameters": {"seed": 21}}
+    assert checks.notebook_problems(output) == []
+
+
+def test_a_misspelt_parameter_is_an_error_that_names_the_allowed_ones(notebook, tmp_path):
+    with pytest.raises(ValueError, match=r"tiny\.ipynb has no parameter sead; it has seed"):
+        reruns.run(notebook("1"), tmp_path / "out.ipynb", {"sead": 3})
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_a_failing_cell_names_itself_and_leaves_the_old_output(notebook, tmp_path):
+    output = tmp_path / "out.ipynb"
+    output.write_text("old")
+    with pytest.raises(reruns.RunFailed, match=r"(?s)tiny\.ipynb, cell \[2\].*ZeroDivisionError") as caught:
+        reruns.run(notebook("seed / 0"), output)
+    assert "\x1b" not in str(caught.value)
+    assert output.read_text() == "old"
+
+
+def test_a_cell_that_takes_too_long_is_stopped(notebook, tmp_path):
+    with pytest.raises(reruns.RunFailed, match="tiny.ipynb"):
+        reruns.run(notebook("import time\ntime.sleep(60)"), tmp_path / "out.ipynb", timeout=2)
+
+
+def test_a_kernel_that_dies_is_reported(notebook, tmp_path):
+    with pytest.raises(reruns.RunFailed, match="tiny.ipynb"):
+        reruns.run(notebook("import os\nos._exit(3)"), tmp_path / "out.ipynb")
+    assert list(tmp_path.glob("*.part")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("1e-3", 0.001),
+        ("True", True),
+        ("ml-1m", "ml-1m"),
+        ("[1, 2]", [1, 2]),
+        ("'3'", "3"),
+        ("", ""),
+    ],
+)
+def test_a_value_from_the_command_line_keeps_its_type(text, value):
+    read = reruns.parse_value(text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+def test_the_command_line_runs_lists_and_refuses(notebook, tmp_path, capsys):
+    path = notebook("from deepfm_helpers.chapters import record\nrecord(s=seed)")
+    assert reruns.main([str(path), "--help-notebook"]) == 0
+    assert capsys.readouterr().out == "seed: int (default 1)  the seed\n"
+    assert reruns.main([str(path), str(tmp_path / "o.ipynb"), "-p", "seed", "5"]) == 0
+    assert "s = 5\n" in capsys.readouterr().out
+    assert reruns.main([str(path), str(tmp_path / "o.ipynb"), "-p", "sead", "5"]) == 1
+    assert "it has seed" in capsys.readouterr().err
+    assert reruns.main([str(tmp_path / "none.ipynb"), str(tmp_path / "o.ipynb")]) == 1
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "a" / "file.txt"
+    reruns.write_whole(target, "one\n")
+    with pytest.raises(UnicodeEncodeError):
+        reruns.write_whole(target, "\ud800")
+    assert target.read_bytes() == b"one\n"
+    assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.reruns
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_holds_on_planted_data_with_other_parameters(path, tmp_path):
+    allowed = reruns.allowed_parameters(path)
+    parameters = {name: value for name, value in OTHER.items() if name in allowed}
+    assert {"dataset", "seed"} <= set(parameters)
+    output = tmp_path / path.name
+    metrics = reruns.run(path, output, parameters)
+    assert checks.notebook_problems(output) == []
+    assert json.loads(json.dumps(metrics)) == metrics
