@@ -100,29 +100,34 @@ def run_all(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, obje
 
 def _run(job: Job) -> tuple[dict[str, object], float]:
     started = time.perf_counter()
-    metrics = reruns.run(job.notebook, job.output, job.parameters)
+    draft = job.output.with_suffix(".draft")  # until it has been checked
+    metrics = reruns.run(job.notebook, draft, job.parameters)
+    refuse(checks.notebook_problems(draft), f"{job.notebook.name} ran, but may not be shown")
+    draft.replace(job.output)
     return metrics, time.perf_counter() - started
+
+
+def refuse(problems: list[str], what: str) -> None:
+    """Raise BuildFailed with ``what`` and the ``problems`` below it, if there are any."""
+    if problems:
+        raise BuildFailed("\n  ".join([f"{what}:", *problems]))
 
 
 def execute(names: Iterable[str] = (), workers: int = 2) -> None:
     """Regenerate the stored outputs of the notebooks, and the ledger of claims that follows from them."""
     before = {path: path.read_bytes() for path in select(names)}
     jobs = [Job(path, BUILD / "execute" / path.name, {}) for path in before]
-    refused = []
+    edited = []
     try:
         for job, _, _ in run_all(jobs, workers):
-            problems = checks.notebook_problems(job.output)
-            if job.notebook.read_bytes() != before[job.notebook]:
-                problems.append("it was edited while it ran")
-            if problems:
-                refused.append(job.notebook.stem)
-                print("\n".join(f"    {job.notebook.stem}: {problem}" for problem in problems), flush=True)
-            else:
+            if job.notebook.read_bytes() == before[job.notebook]:
                 job.output.replace(job.notebook)
+            else:
+                edited.append(job.notebook.stem)
     finally:
         reruns.write_whole(ROOT / "book" / "ledger.md", ledger(select()))
-    if refused:
-        raise BuildFailed(f"outputs not stored: {', '.join(refused)}; see above")
+    if edited:
+        raise BuildFailed(f"outputs not stored, because they were edited meanwhile: {', '.join(edited)}")
 
 
 def ledger(notebooks: Iterable[Path]) -> str:
@@ -279,10 +284,8 @@ def _executed_chapters(dataset: str, fingerprint: str, cache: Path, workers: int
     every = chapter_jobs({} if dataset == DEFAULT else {"dataset": dataset}, fingerprint, cache)
     due = [job for job in every if not job.output.is_file()]
     print(f"{len(every) - len(due)} of {len(every)} chapters are up to date", flush=True)
-    for job, _, _ in run_all(due, workers):
-        if problems := checks.notebook_problems(job.output):
-            job.output.unlink()
-            refuse(problems, f"{job.notebook.stem} ran, but its page is not right")
+    for _ in run_all(due, workers):
+        pass  # each announces itself and takes its place in the cache
     executed = [job.output for job in every]
     for old in set(cache.glob("*")) - {path.parent for path in executed}:
         shutil.rmtree(old)
@@ -394,12 +397,6 @@ def stored() -> Path:
     return html / "index.html"
 
 
-def refuse(problems: list[str], what: str) -> None:
-    """Raise BuildFailed with ``what`` and the ``problems`` below it, if there are any."""
-    if problems:
-        raise BuildFailed("\n  ".join([f"{what}:", *problems]))
-
-
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -410,7 +407,6 @@ def sphinx(source: Path, output: Path) -> None:
     strict = ["build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going", "--all"]
     done = subprocess.run(
         [sys.executable, "-c", command, *strict],
-        env=os.environ | {"NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -419,7 +415,7 @@ def sphinx(source: Path, output: Path) -> None:
         check=False,
     )
     if done.returncode:
-        lines = done.stdout.splitlines()
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines()
         said = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL", line)] or lines[-30:]
         raise BuildFailed("Jupyter Book found:\n" + "\n".join(said))
 

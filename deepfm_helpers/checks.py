@@ -24,6 +24,10 @@ def notebook_problems(path: str | Path) -> list[str]:
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     problems = []
+    try:
+        nbformat.validate(notebook)
+    except nbformat.ValidationError as error:
+        problems.append(f"is not a valid notebook: {error.message}")
     if path.stat().st_size > LARGEST:
         problems.append(f"{path.stat().st_size / 1e6:.1f} MB; a stored notebook stays below 1 MB")
     if not any("parameters" in cell.metadata.get("tags", []) for cell in code):
@@ -39,6 +43,11 @@ def notebook_problems(path: str | Path) -> list[str]:
             problems.append(f"a cell keeps the time stamps of its run ({', '.join(stamps)})")
     for cell in code:
         where = f"cell [{cell.execution_count}]"
+        shown = [output for output in cell.outputs if "data" in output]
+        if "figure" in cell.metadata.get("mystnb", {}) and len(shown) > 1:
+            problems.append(
+                f"{where} has a figure caption and {len(shown)} outputs; give the figure its own cell"
+            )
         for output in cell.outputs:
             if output.output_type == "error":
                 problems.append(f"{where} failed: {output.ename}: {output.evalue}")

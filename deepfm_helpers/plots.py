@@ -293,3 +293,128 @@ def pair_heat(values: pd.DataFrame, ax: plt.Axes | None = None, *, label: str) -
     ax.grid(visible=False)
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.85)
     return ax
+
+
+def weights_before_and_after(
+    before: pd.DataFrame, after: pd.DataFrame, ax: plt.Axes | None = None
+) -> plt.Axes:
+    """Weights of the last layer before and after training; a point for each seed (row) and part (column)."""
+    ax = new_axes(ax, xlabel="weight drawn before training", ylabel="weight after training", height=3.8)
+    reach = 1.1 * max(before.abs().to_numpy().max(), after.abs().to_numpy().max())
+    ax.axline((0, 0), slope=1, color="black", linestyle=":", linewidth=1, label="unchanged")
+    ax.axhline(0, color="0.6", linewidth=0.8)
+    ax.axvline(0, color="0.6", linewidth=0.8)
+    for name, colour, marker in zip(before, COLOURS, MARKERS, strict=False):
+        ax.plot(before[name], after[name], marker, color=colour, ms=7, label=_words(name))
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    ax.legend(frameon=False, fontsize=8, loc="upper left")
+    return ax
+
+
+def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
+    """Several ways to ask which part does the work, side by side; returns one Axes a way.
+
+    Args:
+        ways: title with its unit → one row a seed, one column a part. Bars show the mean, dots the seeds.
+    """
+    columns = 2
+    rows = -(-len(ways) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(6.6, 1.75 * rows), dpi=110, layout="constrained", sharey=True
+    )
+    axes = np.atleast_1d(grid).ravel()
+    for ax, (title, values) in zip(axes, ways.items(), strict=False):
+        new_axes(ax)
+        ax.set_xlabel(title, fontsize=8.5)
+        places = np.arange(values.shape[1])
+        ax.barh(places, values.mean(), color=COLOURS[: len(places)], height=0.6, alpha=0.75)
+        for _, seed in values.iterrows():
+            ax.plot(seed, places, "o", color="black", mfc="white", ms=4)
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set_yticks(places, [_words(name) for name in values])
+        ax.grid(axis="y", visible=False)
+    axes[0].invert_yaxis()
+    for ax in axes[len(ways) :]:
+        ax.set_visible(False)
+    return axes
+
+
+def _words(name: str) -> str:
+    return str(name).replace("_", " ")
+
+
+def sum_of_bends(
+    terms: pd.DataFrame, constant: float, points: pd.Series, ax: plt.Axes | None = None
+) -> plt.Axes:
+    """ReLU terms of one input (thin), their sum with a constant (thick), and points that the sum has to meet.
+
+    Args:
+        terms: indexed by the input, one column per term with its weight.
+        points: indexed by the input.
+    """
+    ax = new_axes(ax, xlabel="s, the sum of the three signs", ylabel="output", height=3.2)
+    for (name, term), colour in zip(terms.items(), (SKY, ORANGE, PURPLE), strict=False):
+        ax.plot(terms.index, term, color=colour, linewidth=1.2, label=name)
+    ax.plot(terms.index, constant + terms.sum(axis=1), color=BLUE, linewidth=2.4, label="sum and constant")
+    ax.plot(points.index, points, "o", color=RED, ms=7, label="stars")
+    ax.set_ylim(-3.4, 3.4)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def held_out_errors(
+    errors: dict[str, pd.Series], ax: plt.Axes | None = None, *, levels: dict[str, float]
+) -> plt.Axes:
+    """Error on held-out rows by epoch, one line per named series, and dotted levels to compare with.
+
+    Args:
+        errors: name → RMSE in stars, indexed by epoch.
+        levels: name → RMSE in stars.
+    """
+    ax = new_axes(ax, xlabel="epoch", ylabel="RMSE (stars)", height=3.2)
+    for (name, series), colour, marker in zip(errors.items(), (RED, GREEN, BLUE), MARKERS, strict=False):
+        ax.plot(series.index, series, color=colour, marker=marker, ms=3.5, label=name)
+    for name, level in levels.items():
+        ax.axhline(level, color="black", linestyle=":", linewidth=1)
+        ax.annotate(
+            name, (1, level), (-2, -11), ("axes fraction", "data"), "offset points", ha="right", fontsize=8
+        )
+    ax.set_ylim(bottom=0)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def loss_along_step(
+    rates: np.ndarray, losses: np.ndarray, slope: float, chosen: float, ax: plt.Axes | None = None
+) -> plt.Axes:
+    """The loss after one step against the gradient, by learning rate, and what its slope at 0 promises.
+
+    Args:
+        rates: learning rates from 0 on.
+        losses: loss after a step with each, in stars².
+        slope: d loss / d rate at 0, minus the squared length of the gradient.
+        chosen: the learning rate to mark.
+    """
+    ax = new_axes(ax, xlabel="learning rate η", ylabel="loss after the step (stars²)")
+    ax.plot(rates, losses, color=BLUE, label="the loss")
+    promise = losses[0] + slope * rates
+    ax.plot(rates[promise >= 0], promise[promise >= 0], "--", color=RED, label="what the gradient promises")
+    ax.plot(chosen, np.interp(chosen, rates, losses), "o", color=BLUE, ms=8, label=f"η = {chosen}")
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def errors_by_seed(errors: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
+    """Error of several models, one line per seed.
+
+    Args:
+        errors: RMSE in stars, one row a seed, one column a model.
+    """
+    ax = new_axes(ax, ylabel="RMSE on held-out rows (stars)", height=3.2)
+    for (seed, row), colour, marker in zip(errors.iterrows(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        ax.plot(range(len(row)), row, color=colour, marker=marker, linewidth=1, ms=5, label=f"seed {seed}")
+    ax.set_xticks(range(len(errors.columns)), errors.columns)
+    ax.margins(x=0.1)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax

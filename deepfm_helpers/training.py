@@ -40,6 +40,7 @@ def compile_model(model: keras.Model, learning_rate=1e-3) -> keras.Model:
         loss="mse",
         metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
     )
+    model.optimizer.build(model.trainable_variables)  # or else TensorFlow traces the first step twice
     return model
 
 

@@ -77,7 +77,7 @@ def test_execute_stores_outputs_and_ledger_and_nothing_that_a_check_refuses(root
     bad = write_chapter(root / "notebooks" / "02_bad.ipynb", "from pathlib import Path\nprint(Path.cwd())")
     worse = write_chapter(root / "notebooks" / "03_worse.ipynb", "seed / 0")
     before = bad.read_bytes(), worse.read_bytes()
-    with pytest.raises(build.BuildFailed, match="1 of 3 notebooks failed: 03_worse"):
+    with pytest.raises(build.BuildFailed, match="2 of 3 notebooks failed: 0._"):
         build.execute()
     printed = capsys.readouterr().out
     assert "shows a path of this machine" in printed
@@ -195,6 +195,8 @@ def test_only_a_known_repository_gets_buttons(root, monkeypatch, remote, url):
         (lambda nb: output(nb, "stream", name="stdout", text="in /" + "tmp/x.txt"), "a path of this machine"),
         (lambda nb: output(nb, "stream", name="stdout", text="y" * 1_000_001), "stays below 1 MB"),
         (lambda nb: output(nb, "display_data", data={"image/svg+xml": "<dc:date>"}), "SVG with its date"),
+        (lambda nb: nb.cells[2].metadata.update(tags=["hide-cell,"]), "not a valid notebook: 'hide-cell,'"),
+        (lambda nb: caption_two(nb), "2 outputs; give the figure its own cell"),
         (lambda nb: nb.cells[2].metadata.update(execution={}), "time stamps of its run"),
         (
             lambda nb: nb.cells[2].metadata.update(tags=["papermill-error-cell-tag"]),
@@ -213,6 +215,13 @@ def test_the_gate_refuses_a_spoilt_notebook(tmp_path, spoil, says):
     nbformat.write(notebook, path)
     with pytest.raises(AssertionError, match=says):
         assert not checks.notebook_problems(path), "\n".join(checks.notebook_problems(path))
+
+
+def caption_two(notebook) -> None:
+    """Give a cell a figure caption and two outputs."""
+    notebook.cells[-1].metadata["mystnb"] = {"figure": {"caption": "One."}}
+    for text in "ab":
+        output(notebook, "display_data", data={"text/plain": text})
 
 
 def output(notebook, kind: str, **content) -> None:
