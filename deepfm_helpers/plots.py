@@ -7,6 +7,7 @@ and Ito, which readers with colour-blindness can tell apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -72,7 +73,7 @@ def learning_curves(
 def bars(
     values: pd.Series, ax: plt.Axes | None = None, *, xlabel: str, errors: pd.Series | None = None
 ) -> plt.Axes:
-    """Horizontal bars, the first at the top, with the value written at its end."""
+    """Horizontal bars, the first at the top."""
     ax = new_axes(ax, xlabel=xlabel, height=0.8 + 0.38 * len(values))
     places = np.arange(len(values))
     ax.barh(
@@ -152,7 +153,12 @@ def line_through_codes(
     ax.scatter(by_code.index, by_code["mean"], s=90 * by_code["size"] / by_code["size"].max() + 8, color=BLUE)
     ax.plot(by_code.index, intercept + slope * by_code.index, color=RED)
     ax.annotate(
-        f"slope {slope:+.4f}", (0.98, 1.02), xycoords="axes fraction", ha="right", color=RED, fontsize=9
+        f"{slope:+.4f} stars a code".replace("-", "−"),
+        (0.98, 1.02),
+        xycoords="axes fraction",
+        ha="right",
+        color=RED,
+        fontsize=9,
     )
     return ax
 
@@ -223,7 +229,7 @@ def genres_kept(fates: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
 def validation_losses(
     histories: dict[str, pd.DataFrame], ax: plt.Axes | None = None, *, constant: float
 ) -> plt.Axes:
-    """Validation loss (stars²) by epoch, one line per named history, and a dotted line for a constant prediction."""
+    """Validation loss (stars²) by epoch, one line per named history, and a dotted line for a constant."""
     ax = new_axes(ax, xlabel="epoch", ylabel="validation loss (stars²)")
     for (name, history), colour, marker in zip(histories.items(), COLOURS, MARKERS, strict=False):
         ax.plot(history.epoch, history.val_loss, color=colour, marker=marker, ms=4, label=name)
@@ -417,4 +423,42 @@ def errors_by_seed(errors: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes
     ax.set_xticks(range(len(errors.columns)), errors.columns)
     ax.margins(x=0.1)
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def errors_by_code(errors: dict[str, pd.Series], ax: plt.Axes | None = None, *, xlabel: str) -> plt.Axes:
+    """Mean error (score − rating, in stars) for each value of a code, one named series of rows per group.
+
+    Args:
+        errors: name → errors of single rows, indexed by the code.
+    """
+    ax = new_axes(ax, xlabel=xlabel, ylabel="mean error (stars)")
+    for (name, rows), colour, marker in zip(errors.items(), COLOURS, MARKERS, strict=False):
+        mean = rows.groupby(level=0).mean()
+        ax.plot(mean.index, mean, "-", color=colour, marker=marker, ms=4.5, linewidth=1, label=name)
+    ax.axhline(0, color="black", linestyle=":", linewidth=1)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def error_by_code(errors: dict[str, pd.Series], ax: plt.Axes | None = None, *, xlabel: str) -> plt.Axes:
+    """Mean error (stars) by code, one marker and colour per named series, with a line at zero."""
+    ax = new_axes(ax, xlabel=xlabel, ylabel="mean error (stars)")
+    ax.axhline(0, color="black", linewidth=0.8)
+    for (name, error), colour, marker in zip(errors.items(), (RED, BLUE), ("o", "^"), strict=False):
+        ax.plot(error.index, error, linestyle="none", color=colour, marker=marker, ms=6, label=name)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def shares_by_epoch(shares: pd.DataFrame, ax: plt.Axes | None = None, *, ylabel: str) -> plt.Axes:
+    """Shares, in per cent, by epoch (the index), one line per column."""
+    ax = new_axes(ax, xlabel="epoch", ylabel=ylabel, height=3.0)
+    for name, colour, marker in zip(shares, (RED, GREEN, BLUE), MARKERS, strict=False):
+        ax.plot(shares.index, 100 * shares[name], color=colour, marker=marker, ms=4, label=name)
+    ax.set_ylim(bottom=0)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(frameon=False, fontsize=9)
     return ax

@@ -322,7 +322,7 @@ def test_saved_models_reload_in_a_fresh_process_in_safe_mode(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == [
