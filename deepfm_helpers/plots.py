@@ -426,22 +426,6 @@ def errors_by_seed(errors: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes
     return ax
 
 
-def errors_by_code(errors: dict[str, pd.Series], ax: plt.Axes | None = None, *, xlabel: str) -> plt.Axes:
-    """Mean error (score − rating, in stars) for each value of a code, one named series of rows per group.
-
-    Args:
-        errors: name → errors of single rows, indexed by the code.
-    """
-    ax = new_axes(ax, xlabel=xlabel, ylabel="mean error (stars)")
-    for (name, rows), colour, marker in zip(errors.items(), COLOURS, MARKERS, strict=False):
-        mean = rows.groupby(level=0).mean()
-        ax.plot(mean.index, mean, "-", color=colour, marker=marker, ms=4.5, linewidth=1, label=name)
-    ax.axhline(0, color="black", linestyle=":", linewidth=1)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False, fontsize=8)
-    return ax
-
-
 def error_by_code(errors: dict[str, pd.Series], ax: plt.Axes | None = None, *, xlabel: str) -> plt.Axes:
     """Mean error (stars) by code, one marker and colour per named series, with a line at zero."""
     ax = new_axes(ax, xlabel=xlabel, ylabel="mean error (stars)")

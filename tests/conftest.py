@@ -10,12 +10,16 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def real_data():
-    """Return a function from "ml-1m" or "ml-100k" to its folder; the test is skipped when there is none."""
+    """Return a function from "ml-1m" or "ml-100k" to its folder; without it the test is skipped.
+
+    With DEEPFM_REQUIRE_REAL_DATA set it fails instead.
+    """
     root = Path(os.environ.get("DEEPFM_DATA") or SHARED_DATA)
 
     def folder(name: str) -> Path:
         if not (root / name).is_dir():
-            pytest.skip(f"no folder {name} in {root}: set DEEPFM_DATA")
+            missing = pytest.fail if os.environ.get("DEEPFM_REQUIRE_REAL_DATA") else pytest.skip
+            missing(f"no folder {name} in {root}: set DEEPFM_DATA")
         return root / name
 
     return folder

@@ -9,7 +9,7 @@ import pytest
 from deepfm_helpers import checks, reruns
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
-OTHER = {"dataset": "planted", "seed": 20261, "k": 6, "batch_size": 1024}
+OTHER = {"dataset": "planted", "seed": 20261, "k": 6, "batch_size": 1024, "steps_per_epoch": 80, "n_seeds": 2}
 """What the reruns of the chapters change, where a chapter has it."""
 
 
