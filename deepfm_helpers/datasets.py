@@ -4,7 +4,7 @@
 one of the three published formats, which are recognised by the file names:
 
 =========  ============  ==========  =================
-           ml-1m         ml-100k     ml-100k (RecBole)
+dataset    ml-1m         ml-100k     ml-100k (RecBole)
 =========  ============  ==========  =================
 ratings    ratings.dat   u.data      ml-100k.inter
 movies     movies.dat    u.item      ml-100k.item
