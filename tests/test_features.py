@@ -78,7 +78,7 @@ def test_text2seq_equals_the_legacy_tokenizer(data, legacy, n_genre, truncating,
             np.testing.assert_array_equal(ours, expected)
 
 
-def test_the_posts_printed_ids_come_out_on_ml_1m():
+def test_the_posts_printed_ids_come_out_on_ml_1m(real_data):
     folder = real_data("ml-1m")
     movies = datasets.load_movies(folder)
     ids = pd.Series(text2seq(movies.movie_genre, 15, 3, "pre").tolist(), index=movies.mid)
@@ -89,18 +89,6 @@ def test_the_posts_printed_ids_come_out_on_ml_1m():
         "drama", "comedy", "action", "thriller", "romance", "horror", "adventure", "sci-fi", "children's",
         "crime", "war", "documentary", "musical", "mystery",
     ]  # fmt: skip
-
-
-def real_data(name):
-    """The folder of a real dataset that is on this machine already, or a skip."""
-    import os
-    from pathlib import Path
-
-    places = [os.environ.get("DEEPFM_DATA"), Path(__file__).resolve().parents[2] / "shared" / "data"]
-    for place in places:
-        if place and (Path(place) / name).is_dir():
-            return Path(place) / name
-    pytest.skip(f"{name} is not on this machine; name its folder in DEEPFM_DATA")
 
 
 def test_describe_reads_sizes_and_vocabularies_off_the_data(data):
