@@ -14,7 +14,7 @@ READY := .venv/ready
 BUILD := $(PY) -m deepfm_helpers.build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data book execute record test lint serve clean
+.PHONY: help setup data book execute record test lint serve bench clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ lint: $(READY)  ## check style and layout of the code
 
 serve: $(READY)  ## show the last built book on http://127.0.0.1:8000
 	@$(BUILD) serve
+
+bench: $(READY)  ## time the book against the post and other libraries (TASKS="reading training scale rmse")
+	@$(PY) -m benchmarks.run $(TASKS)
 
 clean:  ## remove what was built, and .venv
 	rm -rf _build .venv .pytest_cache .ruff_cache *.egg-info

@@ -4,6 +4,7 @@ import json
 import math
 import platform
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from html import escape
@@ -17,6 +18,7 @@ from IPython.display import display
 
 RECORD_MIME = "application/vnd.deepfm.record+json"
 CLAIM_MIME = "application/vnd.deepfm.claim+json"
+PHONE = 48  # characters of a line of output that a narrow screen shows without scrolling
 RUNTIME = ("tensorflow", "keras", "numpy", "pandas")  # the packages whose versions can move a number
 
 _started = time.perf_counter()
@@ -77,6 +79,7 @@ PARAMETERS: dict[str, Rule] = {
     "n_genre": Rule(int, 1, 1_000),
     "dropout": Rule(float, 0, 1, open_high=True),
     "l2": Rule(float, 0),
+    "n": Rule(int, 1, 1_000),
     "valid_fraction": Rule(float, 0, 0.9, open_low=True, open_high=True),
     "test_fraction": Rule(float, 0, 0.9, open_low=True, open_high=True),
 }
@@ -114,7 +117,8 @@ def record(**metrics: object) -> None:
     if not metrics:
         raise ValueError("record() needs at least one named value")
     values = {name: plain(value, name) for name, value in metrics.items()}
-    text = "recorded: " + ", ".join(f"{name} = {_short(value)}" for name, value in values.items())
+    pairs = ", ".join(f"{name}\u00a0=\u00a0{_short(value)}" for name, value in values.items())  # unbroken
+    text = textwrap.fill(f"recorded: {pairs}", PHONE, subsequent_indent="  ").replace("\u00a0", " ")
     display({RECORD_MIME: values, "text/plain": text}, raw=True)
 
 

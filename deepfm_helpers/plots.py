@@ -446,3 +446,18 @@ def shares_by_epoch(shares: pd.DataFrame, ax: plt.Axes | None = None, *, ylabel:
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(frameon=False, fontsize=9)
     return ax
+
+
+def shares_by_count(
+    counts: dict[str, np.ndarray], ax: plt.Axes | None = None, *, xlabel: str, bins: int = 14
+) -> plt.Axes:
+    """Histograms of counts from 1 on a logarithmic axis, as outlines in per cent of each named sample."""
+    ax = new_axes(ax, xlabel=xlabel, ylabel="share (%)")
+    edges = np.geomspace(1, max(sample.max() for sample in counts.values()) + 1, bins + 1)
+    for (name, sample), colour in zip(counts.items(), COLOURS, strict=False):
+        weights = np.full(len(sample), 100 / len(sample))
+        ax.hist(sample, edges, weights=weights, histtype="step", linewidth=1.8, color=colour, label=name)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    return ax

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,17 @@ from deepfm_helpers._keras import keras
 EPOCHS = 5
 
 
-@pytest.fixture(scope="module")
-def rows():
+def planted_rows():
     """Fields, training rows and validation rows of a small planted dataset."""
     data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_500, seed=3)
     fields = features.describe(data, fields=("uid", "mid", "genre"))
     kept, held = features.split_rows(datasets.join(data.ratings, data.movies, data.users), 0.2, seed=1)
     return fields, features.df2xy(kept, fields), features.df2xy(held, fields)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return planted_rows()
 
 
 def small_model(fields, seed=5, **options):
@@ -154,10 +159,10 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(rows, whole, tmp_
 
 
 def test_a_killed_process_goes_on_as_if_nothing_had_happened(rows, whole, tmp_path):
-    script = f"""
-        import os, pickle, sys
-        from deepfm_helpers import models, training
+    script = """
+        import os, sys
         from deepfm_helpers._keras import keras
+        from test_training import fit, planted_rows
 
         class Kill(keras.callbacks.Callback):
             def on_epoch_begin(self, epoch, logs=None):
@@ -166,21 +171,11 @@ def test_a_killed_process_goes_on_as_if_nothing_had_happened(rows, whole, tmp_pa
                 if (self.epoch, batch) == (3, 4):
                     os._exit(9)
 
-        with open(sys.argv[1], "rb") as file:
-            fields, train_xy, valid_xy = pickle.load(file)
-        training.set_seed(5)
-        model = models.deep_fm_model(
-            features=fields, k=4, dnn_dim=(8, 8), dnn_dr=0.3, mean_rating=3.5, l2=1e-3
-        )[-1]
-        training.train(
-            model, train_xy, valid_xy, epochs={EPOCHS}, batch_size=128, learning_rate=5e-3,
-            patience={EPOCHS}, seed=7, folder=sys.argv[2], callbacks=[Kill()],
-        )
+        fit(planted_rows(), folder=sys.argv[1], callbacks=[Kill()])
     """
-    pd.to_pickle(rows, tmp_path / "rows.pickle")
     folder = tmp_path / "run"
-    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "rows.pickle"), str(folder)]
-    killed = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", textwrap.dedent(script), str(folder)]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
     assert killed.returncode == 9, killed.stderr
     assert len(pd.read_csv(folder / "history.csv")) == 3
     resumed, after = fit(rows, folder=folder)

@@ -1,0 +1,152 @@
+"""The measured rows: what one holds, how repeats become one, the file that keeps them, the printed table."""
+
+import json
+import math
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from statistics import mean, median, stdev
+
+FILE = Path(__file__).with_name("results.json")
+FIELDS = {
+    "task": str,
+    "system": str,
+    "data": str,
+    "metric": str,
+    "value": float,
+    "spread": float,
+    "n": int,
+    "seconds": float,
+    "machine": dict,
+}
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
+
+
+def row(
+    task: str,
+    system: str,
+    data: str,
+    metric: str,
+    values: Sequence[float],
+    seconds: float,
+    machine: dict,
+    centre: Callable[[Sequence[float]], float] = median,
+) -> dict:
+    """One measured row.
+
+    Args:
+        task, system, data, metric: what was measured; a metric's name carries its unit where it has one.
+        values: the repeats.
+        seconds: what one repeat takes, by the same centre.
+        machine: see `machine`.
+        centre: median for times, mean over seeds or splits for errors.
+
+    Returns:
+        The row, checked; `spread` is the standard deviation of the repeats, 0 for a single one.
+    """
+    values = [float(v) for v in values]
+    spread = stdev(values) if len(values) > 1 else 0.0
+    named = (task, system, data, metric, float(centre(values)), spread, len(values), float(seconds), machine)
+    return checked(dict(zip(FIELDS, named, strict=True)))
+
+
+def mean_row(*arguments) -> dict:
+    """`row` with the mean of the repeats."""
+    return row(*arguments, centre=mean)
+
+
+def ratio_row(
+    task: str, system: str, other: str, data: str, metric: str,
+    ours: Sequence[float], theirs: Sequence[float], machine: dict,
+) -> dict:  # fmt: skip
+    """How many times larger `metric` is for one system than for the other, round by round."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return row(task, f"{system} / {other}", data, f"{metric}_ratio", ratios, 0.0, machine)
+
+
+def checked(one: dict) -> dict:
+    """Returns the row.
+
+    Raises:
+        ValueError: a field is missing, unknown, of the wrong type, empty, or not a finite number.
+    """
+    if set(one) != set(FIELDS):
+        raise ValueError(f"a row has the fields {', '.join(FIELDS)}, not {', '.join(one)}")
+    for name, kind in FIELDS.items():
+        value = one[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{name} = {value!r} is not of type {kind.__name__}")
+        if kind is str and not value:
+            raise ValueError(f"{name} is empty")
+        if kind is float and not math.isfinite(value):
+            raise ValueError(f"{name} = {value} is not a finite number")
+    if one["n"] < 1 or one["spread"] < 0 or one["seconds"] < 0:
+        raise ValueError("n must be 1 or more, spread and seconds 0 or more")
+    return one
+
+
+def read(file: Path = FILE) -> list[dict]:
+    """The stored rows, checked; none without the file."""
+    return [checked(one) for one in json.loads(file.read_text("utf-8"))] if file.exists() else []
+
+
+def store(rows: Iterable[dict], file: Path = FILE) -> None:
+    """Adds rows to the file; all that it holds of the same task, system and data gives way to them.
+
+    The file is replaced in one step, so that it is whole whenever this is killed.
+    """
+    rows = [checked(one) for one in rows]
+    new = {_what(one) for one in rows}
+    rows = [one for one in read(file) if _what(one) not in new] + rows
+    part = file.with_name(file.name + ".part")
+    text = json.dumps(sorted(rows, key=lambda one: one["task"]), indent=1, ensure_ascii=False)
+    part.write_text(text + "\n", "utf-8")
+    os.replace(part, file)
+
+
+def _what(one: dict) -> tuple[str, str, str]:
+    return one["task"], one["system"], one["data"]
+
+
+def machine() -> dict:
+    """Processor, cores, memory and versions: what figures depend on, and nothing that names the computer."""
+    return {
+        "processor": _first(r"model name\s*:\s*(.+)", "/proc/cpuinfo") or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "memory_gib": round(int(_first(r"MemTotal:\s+(\d+)", "/proc/meminfo") or 0) / 2**20) or None,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _first(pattern: str, file: str) -> str | None:
+    found = re.search(pattern, Path(file).read_text("utf-8")) if Path(file).exists() else None
+    return found[1].strip() if found else None
+
+
+def table(rows: Iterable[dict]) -> str:
+    """The rows as aligned text, ratios last in each task."""
+    head = ("task", "data", "system", "metric", "value", "± sd", "n", "seconds")
+    rows = sorted(rows, key=lambda one: (one["task"], one["data"], " / " in one["system"]))
+    cells = [head] + [
+        (
+            one["task"], one["data"], one["system"], one["metric"], _short(one["value"]),
+            _short(one["spread"]), str(one["n"]), _short(one["seconds"]),
+        )
+        for one in rows
+    ]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            c.ljust(w) if i < 4 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -1,0 +1,261 @@
+"""Times the book against the post's code and other libraries; see README.md in this folder.
+
+python -m benchmarks.run [reading] [training] [scale] [rmse] [options]
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+from benchmarks import results
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "_build" / "bench"
+ARCHITECTURE = {"k": 16, "dnn_dim": [64, 32], "dropout": 0.2, "batch_size": 2048, "patience": 3}
+PEERS = ("deepctr", "myfm")
+
+# What the task rmse can compare: the module in systems/, and what it is asked on top of `ARCHITECTURE`.
+COMPARED = {
+    "book deepfm": ("book", {"model": "deepfm", "epochs": 30}),
+    "book as_published": ("book", {"model": "as_published", "epochs": 30}),
+    "post": ("post", {"k": 20, "dnn_dim": [64, 64], "epochs": 30}),
+    "deepctr": ("deepctr", {"epochs": 30}),
+    "myfm side, rank 10": ("myfm", {"variant": "side", "rank": 10, "iterations": 100}),
+    "myfm full, rank 10": ("myfm", {"variant": "full", "rank": 10, "iterations": 100}),
+    "myfm full, rank 32": ("myfm", {"variant": "full", "rank": 32, "iterations": 300}),
+}
+
+
+class System:
+    """A module of systems/ in a process of its own, in the environment that it needs."""
+
+    def __init__(self, name: str, module: str, request: dict):
+        self.name, self.request = name, request
+        self.log = BUILD / f"{re.sub('[^a-z0-9]+', '-', name)}.log"
+        python = _peers_python() if module in PEERS else sys.executable
+        with open(self.log, "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                [python, "-m", f"benchmarks.systems.{module}"],
+                cwd=ROOT,
+                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+            )
+
+    def turn(self) -> dict:
+        """Let the system compute until its next answer."""
+        self.process.stdin.write(json.dumps(self.request) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            end = "\n".join(self.log.read_text("utf-8").splitlines()[-15:])
+            raise RuntimeError(f"{self.name} gave no answer to {self.request}; its log ends with\n{end}")
+        return json.loads(answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def in_turn(systems: dict[str, tuple[str, dict]], rounds: int, dropped: int = 1) -> dict[str, list[dict]]:
+    """Every system's answers in `rounds` rounds, after `dropped` first ones; in a round each has one turn."""
+    with ExitStack() as stack:
+        running = {
+            name: stack.enter_context(System(name, module, request))
+            for name, (module, request) in systems.items()
+        }
+        answers = [{name: system.turn() for name, system in running.items()} for _ in range(dropped + rounds)]
+    return {name: [answer[name] for answer in answers[dropped:]] for name in systems}
+
+
+def rows_of(task: str, data: str, answers: dict[str, list[dict]], machine: dict) -> list[dict]:
+    """One row for each system and figure."""
+    rows = []
+    for system, given in answers.items():
+        seconds = median(answer["seconds"] for answer in given)
+        figures = [metric for metric in given[0] if metric != "seconds"] or ["seconds"]
+        rows += [
+            results.row(task, system, data, metric, [a[metric] for a in given], seconds, machine)
+            for metric in figures
+        ]
+    return rows
+
+
+def ratios(task, data, metric, answers, pairs, machine) -> list[dict]:
+    """One row for each pair of systems: how much larger the metric of the first is."""
+    figures = {system: [answer[metric] for answer in given] for system, given in answers.items()}
+    return [results.ratio_row(task, a, b, data, metric, figures[a], figures[b], machine) for a, b in pairs]
+
+
+def reading(options) -> list[dict]:
+    """Seconds to read MovieLens-1M, and the memory it takes."""
+    from deepfm_helpers import datasets
+
+    folder = str(datasets.locate("ml-1m")[0])
+    systems = {name: ("readers", {"task": name, "folder": folder}) for name in ("post", "book")}
+    answers = in_turn(systems, options.rounds, dropped=0)
+    machine = results.machine()
+    rows = []
+    for system, given in answers.items():
+        seconds = [answer["seconds"] for answer in given]
+        rows.append(results.row("reading", system, "ml-1m", "seconds", seconds, median(seconds), machine))
+        peak = [given[0]["peak_mib"]]  # of one reading
+        rows.append(results.row("reading", system, "ml-1m", "peak_mib", peak, median(seconds), machine))
+    return rows + ratios("reading", "ml-1m", "seconds", answers, [("post", "book")], machine)
+
+
+def training(options) -> list[dict]:
+    """Rows per second of `fit` on 81 % of the ratings, with 9 % to validate, epoch by epoch in turn."""
+    table, rows = _table(options.data, split=1)
+    request = {
+        **ARCHITECTURE, "task": "training", "data": options.data, "table": table, "split": 1, "seed": 1,
+        "rows": rows, "epochs": 1000, "patience": 1000, "model": "deepfm",
+    }  # fmt: skip
+    large = f"book, batches of {options.batch}"
+    systems = {
+        "post": ("post", request),
+        "deepctr": ("deepctr", request),
+        "book": ("book", request),
+        large: ("book", request | {"batch_size": options.batch}),
+    }
+    answers = in_turn(systems, options.rounds)
+    machine = results.machine()
+    pairs = [("book", "post"), ("book", "deepctr"), (large, "post"), (large, "deepctr")]
+    stored = rows_of("training", options.data, answers, machine)
+    for metric in ("rows_per_second", "training_rows_per_second", "rows_per_cpu_second"):
+        stored += ratios("training", options.data, metric, answers, pairs, machine)
+    return stored
+
+
+def scale(options) -> list[dict]:
+    """Pace and peak memory of the book's training on ever more planted ratings, a process for each size."""
+    rows, machine = [], results.machine()
+    for millions in options.sizes:
+        n = round(millions * 1_000_000)
+        # As in the published MovieLens data: about 160 ratings a user, and films that grow more slowly.
+        planted = {"n_ratings": n, "n_users": n // 160, "n_movies": round(4_000 * millions**0.5)}
+        request = ARCHITECTURE | {
+            "task": "scale", "planted": planted, "steps": options.steps, "seed": 1,
+            "batch_size": options.batch_size,
+        }  # fmt: skip
+        name = f"planted, {millions:g} million"
+        answers = in_turn({f"book, batches of {options.batch_size}": ("book", request)}, 1, dropped=0)
+        rows += rows_of("scale", name, answers, machine)
+        print(f"{name}: {rows[-1]['seconds']:.0f} s", flush=True)
+    return rows
+
+
+def rmse(options) -> list[dict]:
+    """Test RMSE on random tenths held out, and the seconds from rows in memory to their predictions."""
+    figures = {name: [] for name in options.systems}
+    for seed in options.seeds:
+        table, rows = _table(options.data, split=seed)
+        for name in options.systems:
+            module, asked = COMPARED[name]
+            request = {
+                **ARCHITECTURE, "task": "rmse", "data": options.data, "table": table, "split": seed,
+                "seed": seed, "rows": rows, **asked,
+            }  # fmt: skip
+            answer = in_turn({name: (module, request)}, 1, dropped=0)[name][0]
+            print(f"split {seed}: {name}: RMSE {answer['rmse']:.4f} in {answer['seconds']:.0f} s", flush=True)
+            figures[name].append(answer)
+    machine = results.machine()
+    return [
+        results.mean_row(
+            "rmse", name, options.data, "rmse", [a["rmse"] for a in given],
+            median(a["seconds"] for a in given), machine,
+        )
+        for name, given in figures.items()
+    ]  # fmt: skip
+
+
+TASKS = {"reading": reading, "training": training, "scale": scale, "rmse": rmse}
+
+
+def _table(name: str, split: int) -> tuple[str, int]:
+    """File with the columns of a random 90/10 split, as ids, for the systems that know no frames.
+
+    Returns the file, and how many rows are trained on when a tenth of the 90 % is kept for validation.
+    """
+    import numpy as np
+
+    from deepfm_helpers import datasets, features, models
+
+    data = datasets.load(name)
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    fields = features.describe(data)
+    published = features.describe(data, **models.AS_PUBLISHED["describe"])
+    columns = {f"size_{f.name}": f.size for f in fields} | {"size_post_genre": published[-1].size}
+    for part, frame in zip(("train", "test"), features.split_rows(joined, 0.1, seed=split), strict=True):
+        columns |= {f"{part}_{f.name}": f.encode(frame) for f in fields}
+        columns[f"{part}_occupation_code"] = frame["occupation"].to_numpy()
+        columns[f"{part}_post_genre"] = published[-1].encode(frame)
+        columns[f"{part}_rating"] = frame["rating"].to_numpy()
+        columns[f"{part}_timestamp"] = frame["timestamp"].to_numpy()
+    n = len(columns["train_rating"])
+    file = BUILD / f"{name}-split-{split}.npz"
+    np.savez(file, **columns)
+    return str(file), n - round(0.1 * n)
+
+
+def _peers_python() -> str:
+    """Python of the peers' environment, made on first use: BENCH_PEERS, or a folder below _build."""
+    folder = Path(os.environ.get("BENCH_PEERS") or BUILD / "peers")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if os.environ.get("BENCH_PEERS"):
+        return str(python)
+    ready, wanted = folder / "ready", ROOT / "benchmarks" / "peers-requirements.txt"
+    if not ready.exists() or ready.read_text("utf-8") != wanted.read_text("utf-8"):
+        print("making the environment of the peers", flush=True)
+        venv.create(folder, clear=True, with_pip=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--requirement", wanted], check=True)
+        ready.write_text(wanted.read_text("utf-8"), "utf-8")
+    return str(python)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
+    parser.add_argument("tasks", nargs="*", metavar="task", help=f"{', '.join(TASKS)}; default: all")
+    parser.add_argument("--data", default="ml-1m", choices=("ml-1m", "ml-100k"), help="for training and rmse")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of reading and training")
+    parser.add_argument("--batch", type=int, default=8192, help="the larger batch of training")
+    parser.add_argument("--sizes", type=float, nargs="+", default=[1, 4, 16, 32], help="scale: million rows")
+    parser.add_argument("--steps", type=int, default=300, help="scale: steps that are timed")
+    parser.add_argument("--batch-size", type=int, default=2048, help="scale: rows in a batch")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse: splits")
+    parser.add_argument("--systems", nargs="+", default=list(COMPARED), choices=COMPARED, help="rmse")
+    options = parser.parse_args(arguments)
+    options.tasks = options.tasks or list(TASKS)
+    if unknown := set(options.tasks) - set(TASKS):
+        parser.error(f"no task {', '.join(sorted(unknown))}; there are {', '.join(TASKS)}")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the tasks named, or all, and store and print what each has measured."""
+    options = parse(arguments)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for task in options.tasks:
+        print(f"\n==== {task}", flush=True)
+        rows = TASKS[task](options)
+        results.store(rows)
+        print(results.table(rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""DeepCTR's DeepFM on legacy Keras, used as documented, on the same fields, sizes and rows as the book's."""
+
+import os
+import sys
+import time
+import types
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+# deepctr asks the package index for newer versions when it is imported; here nothing leaves the machine.
+sys.modules["deepctr.utils"] = types.SimpleNamespace(check_version=lambda version: None)
+
+import tf_keras as keras  # noqa: E402
+from deepctr.feature_column import SparseFeat, VarLenSparseFeat  # noqa: E402
+from deepctr.models import DeepFM  # noqa: E402
+
+from benchmarks.systems import protocol  # noqa: E402
+
+SINGLE = ("uid", "mid", "gender", "age", "occupation")
+
+
+def fit(rows: dict, request: dict, *more) -> keras.Model:
+    keras.utils.set_random_seed(request["seed"])
+    sizes = protocol.sizes(rows)
+    columns = [SparseFeat(name, sizes[name] + 1, embedding_dim=request["k"]) for name in SINGLE]
+    genre = SparseFeat("genre", sizes["genre"] + 1, embedding_dim=request["k"])
+    columns.append(VarLenSparseFeat(genre, maxlen=rows["train_genre"].shape[1], combiner="mean"))
+    model = DeepFM(
+        columns,
+        columns,
+        dnn_hidden_units=request["dnn_dim"],
+        dnn_dropout=request["dropout"],
+        seed=request["seed"],
+        task="regression",
+    )
+    model.compile("adam", "mse", metrics=["mse"])
+    model.fit(
+        inputs(rows, "train"),
+        rows["train_rating"],
+        validation_split=0.1,
+        epochs=request["epochs"],
+        batch_size=request["batch_size"],
+        callbacks=[
+            keras.callbacks.EarlyStopping(patience=request["patience"], restore_best_weights=True),
+            *more,
+        ],
+        verbose=0,
+    )
+    return model
+
+
+def inputs(rows: dict, part: str) -> dict:
+    return {name: rows[f"{part}_{name}"] for name in (*SINGLE, "genre")}
+
+
+def training(request: dict) -> None:
+    fit(protocol.table(request["table"]), request, protocol.epoch_turns(keras, request["rows"]))
+
+
+def rmse(request: dict) -> None:
+    rows = protocol.table(request["table"])
+    started = time.perf_counter()
+    model = fit(rows, request)
+    predicted = model.predict(inputs(rows, "test"), batch_size=16_384, verbose=0)
+    protocol.turn(seconds=time.perf_counter() - started, rmse=protocol.rmse(rows, predicted))
+
+
+if __name__ == "__main__":
+    protocol.serve(training=training, rmse=rmse)

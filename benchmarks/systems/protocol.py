@@ -1,0 +1,92 @@
+"""How a system talks to the driver: one JSON line in, one JSON line out, in turn.
+
+The first line is the request; its "task" names one of the system's functions, which gets the request. Each
+call of `turn(**figures)` answers with one line and waits for the next, so that of all the systems of a task
+only one computes at a time. `turn` returns False when the driver has enough. Everything else that a library
+prints goes to the error stream.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+_answers = None
+
+
+def serve(**tasks: Callable[[dict], None]) -> None:
+    """Read the request and run its task, a function of the request."""
+    global _answers
+    _answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    request = json.loads(sys.stdin.readline())
+    tasks[request["task"]](request)
+
+
+def turn(**figures) -> bool:
+    """Hand figures to the driver and wait for the next turn; False: no further turn is wanted."""
+    print(json.dumps(figures), file=_answers, flush=True)
+    return bool(sys.stdin.readline())
+
+
+def table(path: str) -> dict[str, np.ndarray]:
+    """The columns that the driver stored."""
+    with np.load(path) as columns:
+        return dict(columns)
+
+
+def sizes(rows: dict) -> dict[str, int]:
+    """Largest id of each field in a table."""
+    return {name.removeprefix("size_"): int(rows[name]) for name in rows if name.startswith("size_")}
+
+
+def rmse(rows: dict, predicted: np.ndarray) -> float:
+    """Test RMSE in stars; predictions are not cut to 1..5."""
+    return float(np.sqrt(np.mean((np.ravel(predicted).astype("float64") - rows["test_rating"]) ** 2)))
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would start from the peak of the process that started this one
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 2**10
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def epoch_turns(keras, rows: int):
+    """A callback that takes one turn for each epoch and answers with the training rows per second.
+
+    `rows_per_second`: whole epoch, with shuffling, validation and the callbacks before this one.
+    `training_rows_per_second`: without what comes after the last training step.
+    `rows_per_cpu_second`: whole epoch, by the processor time of all threads: little disturbed by others.
+    """
+
+    class EpochTurns(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.start()
+
+        def start(self):
+            self.started, self.computed = time.perf_counter(), time.process_time()
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.trained = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            seconds, computed = time.perf_counter() - self.started, time.process_time() - self.computed
+            more = turn(
+                seconds=seconds,
+                rows_per_second=rows / seconds,
+                training_rows_per_second=rows / (self.trained - self.started),
+                rows_per_cpu_second=rows / computed,
+            )
+            self.model.stop_training |= not more
+            self.start()
+
+    return EpochTurns()

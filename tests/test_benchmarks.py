@@ -1,0 +1,147 @@
+"""The pure parts of benchmarks/: rows, their file, ratios, the printed table and the command line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import results, run  # noqa: E402
+
+MACHINE = {"cores": 2}
+
+
+def row(**changes) -> dict:
+    return results.row("training", "book", "ml-1m", "rows_per_second", [1.0, 9.0, 2.0], 4, MACHINE) | changes
+
+
+def test_repeats_become_their_median_and_spread():
+    one = row()
+    assert list(one) == list(results.FIELDS)
+    assert (one["value"], one["n"], one["seconds"]) == (2.0, 3, 4.0)
+    assert one["spread"] == pytest.approx(19**0.5)
+
+
+def test_errors_become_their_mean():
+    assert results.mean_row("rmse", "book", "ml-1m", "rmse", [1, 9, 2], 4, MACHINE)["value"] == 4.0
+
+
+def test_a_single_measurement_has_no_spread():
+    assert results.row("a", "b", "c", "d", [7], 1, MACHINE)["spread"] == 0.0
+
+
+def test_ratios_are_taken_round_by_round():
+    one = results.ratio_row("training", "book", "post", "ml-1m", "speed", [2, 40, 9], [1, 10, 3], MACHINE)
+    assert (one["system"], one["metric"], one["value"]) == ("book / post", "speed_ratio", 3.0)
+
+
+def test_ratios_need_the_same_rounds():
+    with pytest.raises(ValueError, match="zip"):
+        results.ratio_row("training", "book", "post", "ml-1m", "speed", [2, 4], [1], MACHINE)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"value": float("nan")},
+        {"value": 3},
+        {"spread": -1.0},
+        {"seconds": float("inf")},
+        {"n": 0},
+        {"n": True},
+        {"system": ""},
+        {"machine": "here"},
+        {"host": "here"},
+    ],
+)
+def test_a_malformed_row_is_refused(changes):
+    with pytest.raises(ValueError, match="value|spread|seconds|n|system|machine|fields"):
+        results.checked(row(**changes))
+
+
+def test_a_row_without_a_field_is_refused():
+    with pytest.raises(ValueError, match="fields"):
+        results.checked({name: value for name, value in row().items() if name != "n"})
+
+
+def test_a_new_measurement_replaces_only_its_own(tmp_path):
+    file = tmp_path / "results.json"
+    results.store([row(metric="old"), row(system="post"), row(data="ml-100k"), row(task="rmse")], file)
+    results.store([row(value=5.0)], file)
+    stored = results.read(file)
+    assert len(stored) == 4
+    assert [one["value"] for one in stored if one == row(value=5.0)] == [5.0]
+    assert "old" not in [one["metric"] for one in stored]
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_bad_row_leaves_the_file_as_it_was(tmp_path):
+    file = tmp_path / "results.json"
+    results.store([row()], file)
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match="value"):
+        results.store([row(value=float("nan"))], file)
+    assert file.read_bytes() == before
+
+
+def test_the_stored_results_are_well_formed_and_name_no_computer():
+    rows = results.read()
+    text = json.dumps(rows)
+    assert "/home/" not in text
+    assert "/root/" not in text
+    what = [(one["task"], one["system"], one["data"], one["metric"]) for one in rows]
+    assert len(what) == len(set(what))
+
+
+def test_the_machine_is_described_without_its_name():
+    import platform
+
+    machine = results.machine()
+    assert {"processor", "cores", "memory_gib", "python", "tensorflow"} <= set(machine)
+    assert not platform.node() or platform.node() not in json.dumps(machine).split('"')
+
+
+def test_the_table_puts_ratios_last_and_lines_up():
+    ratio = results.ratio_row("training", "book", "post", "ml-1m", "speed", [6], [2], MACHINE)
+    lines = results.table([ratio, row(value=123_456.0)]).splitlines()
+    assert "123,456" in lines[1]
+    assert "book / post" in lines[2]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_the_command_line_knows_its_tasks(capsys):
+    assert run.parse([]).tasks == list(run.TASKS)
+    assert run.parse(["scale", "--sizes", "1", "4"]).sizes == [1, 4]
+    with pytest.raises(SystemExit):
+        run.parse(["speed"])
+    assert "no task speed; there are reading" in capsys.readouterr().err
+
+
+def test_every_compared_system_has_its_file():
+    folder = Path(run.__file__).parent / "systems"
+    assert {module for module, _ in run.COMPARED.values()} <= {file.stem for file in folder.glob("*.py")}
+
+
+def test_only_one_system_computes_at_a_time(monkeypatch):
+    calls = []
+
+    class Fake:
+        def __init__(self, name, module, request):
+            self.name = name
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            calls.append(f"end {self.name}")
+
+        def turn(self):
+            calls.append(self.name)
+            return {"seconds": len(calls)}
+
+    monkeypatch.setattr(run, "System", Fake)
+    answers = run.in_turn({"a": ("book", {}), "b": ("post", {})}, rounds=2)
+    assert calls == ["a", "b", "a", "b", "a", "b", "end b", "end a"]
+    assert answers == {"a": [{"seconds": 3}, {"seconds": 5}], "b": [{"seconds": 4}, {"seconds": 6}]}
