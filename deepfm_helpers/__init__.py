@@ -5,6 +5,7 @@ model is built. The arrows between the modules point one way::
 
     datasets -> features -> training -> evaluation -> plots
     layers -> models -> training
+    features, models -> recommending
     chapters, reruns, build, checks: at the edge
 """
 
@@ -24,6 +25,7 @@ __all__ = [
     "layers",
     "models",
     "plots",
+    "recommending",
     "reruns",
     "training",
 ]
