@@ -5,7 +5,7 @@ model is built. The arrows between the modules point one way::
 
     datasets -> features -> training -> evaluation -> plots
     layers -> models -> training
-    features, models -> recommending
+    features, models, evaluation -> recommending
     chapters, reruns, build, checks: at the edge
 """
 

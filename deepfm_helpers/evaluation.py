@@ -73,19 +73,24 @@ def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
         With `head="dense"` a part's column is its output times its weight.
     """
     from deepfm_helpers._keras import keras
-    from deepfm_helpers.models import PARTS
+    from deepfm_helpers.models import PART_LAYERS
 
-    layer_names = dict(zip(PARTS, ("fm_1d_output", "fm_2d_output", "deep_output"), strict=True))
+    weights, bias = head_weights(model)
+    outputs = keras.Model(model.inputs, [model.get_layer(PART_LAYERS[name]).output for name in weights])
+    values = zip(weights, _outputs(outputs, x), strict=True)
+    frame = pd.DataFrame({name: v[:, 0].astype("float64") for name, v in values})
+    return (frame * pd.Series(weights)).assign(bias=bias)
+
+
+def head_weights(model) -> tuple[dict[str, float], float]:
+    """By what each part present in a model is multiplied, and the constant that is added, in stars."""
+    from deepfm_helpers.models import PART_LAYERS
+
     present = {layer.name for layer in model.layers}
-    names = [name for name in PARTS if layer_names[name] in present]
-    outputs = keras.Model(model.inputs, [model.get_layer(layer_names[name]).output for name in names])
-    values = _outputs(outputs, x)
-    frame = pd.DataFrame({name: v[:, 0].astype("float64") for name, v in zip(names, values, strict=True)})
-    head = model.get_layer("deepfm_output")
-    if hasattr(head, "kernel"):
-        weights, bias = (np.asarray(w) for w in head.get_weights())
-        return (frame * weights[:, 0]).assign(bias=float(bias[0]))
-    return frame.assign(bias=float(np.asarray(head.get_weights()[0])))
+    names = [name for name, layer in PART_LAYERS.items() if layer in present]
+    *kernel, bias = model.get_layer("deepfm_output").get_weights()
+    weights = np.ravel(kernel) if kernel else np.ones(len(names))
+    return dict(zip(names, weights.tolist(), strict=True)), float(np.ravel(bias)[0])
 
 
 def variance_shares(score_parts: pd.DataFrame) -> pd.Series:

@@ -14,8 +14,10 @@ from deepfm_helpers.layers import BatchL2, Offset, PairwiseInteractions, PoolVal
 
 layers = keras.layers
 
-PARTS = ("first_order", "second_order", "deep")
-"""The three parts of a DeepFM score, in the order in which the post concatenates them."""
+PART_LAYERS = {"first_order": "fm_1d_output", "second_order": "fm_2d_output", "deep": "deep_output"}
+"""The three parts of a DeepFM score, in the order in which the post concatenates them, and their layers."""
+
+PARTS = tuple(PART_LAYERS)
 
 AS_PUBLISHED = {
     "describe": {

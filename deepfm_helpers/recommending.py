@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from deepfm_helpers.evaluation import head_weights
 from deepfm_helpers.features import Feature, describe
 
 SMALL_PRODUCT = 2**18  # multiplications up to which OpenBLAS keeps a product on the thread that asked for it
-PARTS = ("first_order", "second_order", "deep")
 BLOCK = 256  # users that a thread scores in one go
 
 
@@ -103,7 +103,9 @@ class TwoSides:
     def scores(self, users: Sequence[int] | Side) -> np.ndarray:
         """Scores of all films, in stars, float32 (users, films), for uids or for what `new_user` returned."""
         user, film = self._user(users), self.film_side
-        first, second, deep = (np.float32(self._weights.get(part, 0.0)) for part in PARTS)
+        first, second, deep = (
+            np.float32(self._weights.get(part, 0.0)) for part in ("first_order", "second_order", "deep")
+        )
         scores = _product(second * user.vector, film.vector.T)
         if deep:
             scores += deep * self._deep(user.hidden, *self._tiles)
@@ -234,12 +236,7 @@ class TwoSides:
                     f"field {f.name}: the model knows {table.input_dim - 1} values and the features describe "
                     f"{f.size}; describe the data that the model was trained on, in the same way"
                 )
-        names = {"first_order": "fm_1d_output", "second_order": "fm_2d_output", "deep": "deep_output"}
-        present = [part for part in PARTS if names[part] in layers]
-        head = layers["deepfm_output"]
-        kernel, bias = head.get_weights() if hasattr(head, "kernel") else (np.ones(3), head.get_weights()[0])
-        self._weights = dict(zip(present, np.ravel(kernel), strict=False))
-        self.bias = float(np.ravel(bias)[0])
+        self._weights, self.bias = head_weights(model)
 
         def outputs(prefix: str) -> dict:
             return {
@@ -255,7 +252,7 @@ class TwoSides:
             },
         )
         dense = [layers[name] for name in layers if name.startswith("deep_") and name != "deep_output"]
-        dense += [layers["deep_output"]] if "deep" in present else []
+        dense += [layers["deep_output"]] if "deep" in self._weights else []
         self._dense = [tuple(layer.get_weights()) for layer in dense]
         last = dense[-1].activation.__name__ if dense else "linear"
         if last not in ("linear", "relu"):

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 import types
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -52,17 +51,5 @@ def inputs(rows: dict, part: str) -> dict:
     return {name: rows[f"{part}_{name}"] for name in (*SINGLE, "genre")}
 
 
-def training(request: dict) -> None:
-    fit(protocol.table(request["table"]), request, protocol.epoch_turns(keras, request["rows"]))
-
-
-def rmse(request: dict) -> None:
-    rows = protocol.table(request["table"])
-    started = time.perf_counter()
-    model = fit(rows, request)
-    predicted = model.predict(inputs(rows, "test"), batch_size=16_384, verbose=0)
-    protocol.turn(seconds=time.perf_counter() - started, rmse=protocol.rmse(rows, predicted))
-
-
 if __name__ == "__main__":
-    protocol.serve(training=training, rmse=rmse)
+    protocol.serve(**protocol.keras_tasks(keras, fit, inputs))

@@ -5,7 +5,6 @@ What had to change: `Lambda` layers call `keras.ops`, the file of weights ends i
 """
 
 import tempfile
-import time
 from pathlib import Path
 
 import keras
@@ -89,17 +88,5 @@ def inputs(rows: dict, part: str) -> list:
     return [rows[f"{part}_{name}"] for name in ("occupation_code", "uid", "mid", "post_genre")]
 
 
-def training(request: dict) -> None:
-    fit(protocol.table(request["table"]), request, protocol.epoch_turns(keras, request["rows"]))
-
-
-def rmse(request: dict) -> None:
-    rows = protocol.table(request["table"])
-    started = time.perf_counter()
-    model = fit(rows, request)
-    predicted = model.predict(inputs(rows, "test"), batch_size=16_384, verbose=0)
-    protocol.turn(seconds=time.perf_counter() - started, rmse=protocol.rmse(rows, predicted))
-
-
 if __name__ == "__main__":
-    protocol.serve(training=training, rmse=rmse)
+    protocol.serve(**protocol.keras_tasks(keras, fit, inputs))

@@ -34,6 +34,28 @@ def turn(**figures) -> bool:
     return bool(sys.stdin.readline())
 
 
+def keras_tasks(keras, fit: Callable, inputs: Callable) -> dict[str, Callable[[dict], None]]:
+    """The tasks training and rmse of a system that fits a Keras model on the driver's columns.
+
+    Args:
+        keras: the module, of whichever version.
+        fit: function of columns, request and further callbacks; returns the fitted model.
+        inputs: function of columns and "train" or "test"; returns what the model takes.
+    """
+
+    def training(request: dict) -> None:
+        fit(table(request["table"]), request, epoch_turns(keras, request["rows"]))
+
+    def test_rmse(request: dict) -> None:
+        rows = table(request["table"])
+        started = time.perf_counter()
+        model = fit(rows, request)
+        predicted = model.predict(inputs(rows, "test"), batch_size=16_384, verbose=0)
+        turn(seconds=time.perf_counter() - started, rmse=rmse(rows, predicted))
+
+    return {"training": training, "rmse": test_rmse}
+
+
 def table(path: str) -> dict[str, np.ndarray]:
     """The columns that the driver stored."""
     with np.load(path) as columns:
