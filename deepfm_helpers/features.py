@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+KINDS = ("numeric", "single", "multi", "known")
 POOLINGS = ("mean", "sum", "multi_hot", "mean_with_padding")
 
 
@@ -21,13 +22,16 @@ class Feature:
 
     Attributes:
         name: short name; the Keras input is called `input_<name>`.
-        kind: "numeric" (one float), "single" (one id) or "multi" (up to `slots` ids).
+        kind: "numeric" (one float), "single" (one id), "multi" (up to `slots` ids) or "known" (one id whose row
+            of numbers is given, see `table`).
         column: column of the joined ratings frame that holds the values.
         size: largest id; an embedding table has `size + 1` rows. 0 for a numeric field.
         vocabulary: the values of ids 1, 2, …; None where the column holds the ids themselves.
         slots: how many ids one row may carry (1 unless multi).
         truncating: "post" keeps the first `slots` values of a longer list, "pre" the last ones.
         pooling: how the vectors of a multi-valued field are combined, see `layers.PoolValues`.
+        table: of a known field: what is known of each id, float32 (size + 1, d). The model does not change it; it
+            learns the matrix (d, k) that turns a row into a vector.
     """
 
     name: str
@@ -38,10 +42,17 @@ class Feature:
     slots: int = 1
     truncating: str = "post"
     pooling: str = "mean"
+    table: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in ("numeric", "single", "multi"):
-            raise ValueError(f"feature {self.name}: kind {self.kind!r} is not numeric, single or multi")
+        if self.kind not in KINDS:
+            raise ValueError(f"feature {self.name}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
+        if (self.kind == "known") != (self.table is not None) or (
+            self.table is not None and len(self.table) != self.size + 1
+        ):
+            raise ValueError(
+                f"feature {self.name}: a known field, and no other, has a table of size + 1 = {self.size + 1} rows"
+            )
         if self.pooling not in POOLINGS:
             raise ValueError(
                 f"feature {self.name}: pooling {self.pooling!r} is not one of {', '.join(POOLINGS)}"
@@ -55,7 +66,7 @@ class Feature:
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Returns the model input for every row of `frame`.
 
-        Shapes: numeric float32 (n, 1); single int32 (n, 1); multi int32 (n, slots).
+        Shapes: numeric float32 (n, 1); single and known int32 (n, 1); multi int32 (n, slots).
 
         Raises:
             KeyError: the frame lacks the column.

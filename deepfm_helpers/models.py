@@ -6,11 +6,11 @@ choices; `AS_PUBLISHED` holds the arguments that reproduce the post.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from deepfm_helpers._keras import keras
 from deepfm_helpers.features import Feature, post_features
-from deepfm_helpers.layers import BatchL2, Offset, PairwiseInteractions, PoolValues
+from deepfm_helpers.layers import BatchL2, Offset, OneHotEmbedding, PairwiseInteractions, PoolValues
 
 layers = keras.layers
 
@@ -18,6 +18,9 @@ PART_LAYERS = {"first_order": "fm_1d_output", "second_order": "fm_2d_output", "d
 """The three parts of a DeepFM score, in the order in which the post concatenates them, and their layers."""
 
 PARTS = tuple(PART_LAYERS)
+
+FEW_VALUES = 100
+"""A field with at most so many values is embedded by `layers.OneHotEmbedding`."""
 
 AS_PUBLISHED = {
     "describe": {
@@ -70,6 +73,7 @@ def fm_1d(
     numeric_bias: bool = False,
     embedding_spread: float | None = 0.01,
     l2: float = 0.0,
+    table_l2: Mapping[str, float] | None = None,
 ):
     """First order of the FM: one weight per feature value, added up (equation eq-first-order, chapter 3).
 
@@ -80,12 +84,14 @@ def fm_1d(
         numeric_bias: give a numeric field a constant of its own, as the post's Dense layer does.
         embedding_spread: standard deviation of the weights at the start; None: Keras' default (the post).
         l2: penalty on the squares of the weights that a row uses, see `layers.BatchL2`.
+        table_l2: penalty on all squares of a table, whatever the batch uses (Keras' own regularizers): factor by
+            field name for the vectors, under "first_order" for the weights of all fields.
 
     Returns:
         Tensor (None, 1).
     """
     features = _features(features, n_uid, n_mid, n_genre)
-    embedded, _ = _embed(features, inputs, 1, "1d", numeric_bias, embedding_spread, l2)
+    embedded, _ = _embed(features, inputs, 1, "1d", numeric_bias, embedding_spread, l2, table_l2)
     terms = [
         layers.Reshape((1,), name=f"flat_1d_{f.name}")(e) for f, e in zip(features, embedded, strict=True)
     ]
@@ -107,11 +113,12 @@ def fm_2d(
     numeric_bias: bool = False,
     embedding_spread: float | None = 0.01,
     l2: float = 0.0,
+    table_l2: Mapping[str, float] | None = None,
 ):
     """Second order of the FM: the dot products of all pairs of fields (equation eq-fm-fast, chapter 4).
 
     Args:
-        inputs, n_uid, n_mid, n_genre, features, numeric_bias, embedding_spread, l2: as in `fm_1d`.
+        inputs, n_uid, n_mid, n_genre, features, numeric_bias, embedding_spread, l2, table_l2: as in `fm_1d`.
         k: length of the vectors.
 
     Returns:
@@ -119,7 +126,7 @@ def fm_2d(
         embed_2d: tensor (None, p, k), one vector per field, which the deep part shares.
     """
     features = _features(features, n_uid, n_mid, n_genre)
-    pooled, raw = _embed(features, inputs, k, "2d", numeric_bias, embedding_spread, l2)
+    pooled, raw = _embed(features, inputs, k, "2d", numeric_bias, embedding_spread, l2, table_l2)
     embed_2d = layers.Concatenate(axis=1, name="concat_embed_2d")(pooled) if len(pooled) > 1 else pooled[0]
     within = [
         PairwiseInteractions(name=f"pairs_within_{f.name}")(values, x)
@@ -137,6 +144,7 @@ def deep_part(
     *,
     dropout_on_embeddings: bool = False,
     deep_activation: str | None = None,
+    weight_l2: float = 0.0,
 ):
     """The network on the shared vectors (equation eq-deep, chapter 5).
 
@@ -146,6 +154,7 @@ def deep_part(
         dnn_dr: probability of dropping a unit (the DeepFM paper states the probability of keeping one).
         dropout_on_embeddings: drop entries of the vectors too, before the first layer, as the post does.
         deep_activation: activation of the output; the post's "relu" can never lower a score.
+        weight_l2: penalty on the squares of the layers' weights.
 
     Returns:
         Tensor (None, 1).
@@ -154,10 +163,14 @@ def deep_part(
     for i, h in enumerate(dnn_dim):
         if dnn_dr and (i or dropout_on_embeddings):
             y_dnn = layers.Dropout(dnn_dr)(y_dnn)
-        y_dnn = layers.Dense(int(h), activation="relu", name=f"deep_{i + 1}")(y_dnn)
+        y_dnn = layers.Dense(
+            int(h), activation="relu", kernel_regularizer=_squares(weight_l2), name=f"deep_{i + 1}"
+        )(y_dnn)
     if dnn_dr and not dropout_on_embeddings:
         y_dnn = layers.Dropout(dnn_dr)(y_dnn)
-    return layers.Dense(1, activation=deep_activation, name="deep_output")(y_dnn)
+    return layers.Dense(
+        1, activation=deep_activation, kernel_regularizer=_squares(weight_l2), name="deep_output"
+    )(y_dnn)
 
 
 def deep_fm_model(
@@ -177,6 +190,7 @@ def deep_fm_model(
     dropout_on_embeddings: bool = False,
     deep_activation: str | None = None,
     l2: float = 0.0,
+    table_l2: Mapping[str, float] | None = None,
 ) -> tuple[keras.Model, keras.Model, keras.Model, keras.Model]:
     """DeepFM and its three parts as models that share inputs and weights (Guo et al. 2017; chapter 6).
 
@@ -188,6 +202,7 @@ def deep_fm_model(
         head: "sum" adds the three parts and w0 (equation eq-deepfm); "dense" weighs them (the post).
         parts: which of first_order, second_order and deep enter the score (chapter 9 leaves one out).
         numeric_bias, embedding_spread, l2: see `fm_1d` and `fm_2d`.
+        table_l2: see `fm_1d`; the factor under "deep" is for the weights of the network.
         dropout_on_embeddings, deep_activation: see `deep_part`.
 
     Returns:
@@ -203,6 +218,7 @@ def deep_fm_model(
         "numeric_bias": numeric_bias,
         "embedding_spread": embedding_spread,
         "l2": l2,
+        "table_l2": table_l2,
     }
     y_fm_1d = fm_1d(inputs, **shared)
     y_fm_2d, embed_2d = fm_2d(inputs, k=k, **shared)
@@ -212,6 +228,7 @@ def deep_fm_model(
         dnn_dr,
         dropout_on_embeddings=dropout_on_embeddings,
         deep_activation=deep_activation,
+        weight_l2=(table_l2 or {}).get("deep", 0.0),
     )
     chosen = [y for name, y in zip(PARTS, (y_fm_1d, y_fm_2d, y_dnn), strict=True) if name in parts]
     if len(chosen) != len(parts) or not parts:
@@ -227,15 +244,17 @@ def fm_model(
     mean_rating: float = 0.0,
     embedding_spread: float | None = 0.01,
     l2: float = 0.0,
+    table_l2: Mapping[str, float] | None = None,
 ) -> keras.Model:
     """A factorization machine alone: w0 + first order + pairs (Rendle 2010, equation 1).
 
     On uid and mid only it is matrix factorization with biases. `k=0` leaves out the pairs.
     """
     inputs = define_input_layers(features)
-    parts = [fm_1d(inputs, features=features, embedding_spread=embedding_spread, l2=l2)]
+    shared = {"features": features, "embedding_spread": embedding_spread, "l2": l2, "table_l2": table_l2}
+    parts = [fm_1d(inputs, **shared)]
     if k:
-        parts.append(fm_2d(inputs, k=k, features=features, embedding_spread=embedding_spread, l2=l2)[0])
+        parts.append(fm_2d(inputs, k=k, **shared)[0])
     return keras.Model(inputs, _head(parts, "sum", mean_rating))
 
 
@@ -249,6 +268,7 @@ def wide_deep_model(
     mean_rating: float = 0.0,
     embedding_spread: float | None = 0.01,
     l2: float = 0.0,
+    table_l2: Mapping[str, float] | None = None,
 ) -> keras.Model:
     """Wide & Deep: a linear model over fields and crosses plus a network on vectors (Cheng et al. 2016).
 
@@ -256,11 +276,11 @@ def wide_deep_model(
     """
     everything = [*features, *crosses]
     inputs = define_input_layers(everything)
-    wide = fm_1d(inputs, features=everything, embedding_spread=embedding_spread, l2=l2)
-    _, embed_2d = fm_2d(
-        inputs[: len(features)], k=k, features=features, embedding_spread=embedding_spread, l2=l2
-    )
-    return keras.Model(inputs, _head([wide, deep_part(embed_2d, dnn_dim, dnn_dr)], "sum", mean_rating))
+    shared = {"embedding_spread": embedding_spread, "l2": l2, "table_l2": table_l2}
+    wide = fm_1d(inputs, features=everything, **shared)
+    _, embed_2d = fm_2d(inputs[: len(features)], k=k, features=features, **shared)
+    deep = deep_part(embed_2d, dnn_dim, dnn_dr, weight_l2=(table_l2 or {}).get("deep", 0.0))
+    return keras.Model(inputs, _head([wide, deep], "sum", mean_rating))
 
 
 def _features(features, n_uid, n_mid, n_genre) -> Sequence[Feature]:
@@ -272,10 +292,25 @@ def _features(features, n_uid, n_mid, n_genre) -> Sequence[Feature]:
     return post_features(n_uid, n_mid, n_genre)
 
 
+def _squares(factor: float):
+    """Keras' penalty factor · Σ w², or none."""
+    return keras.regularizers.L2(factor) if factor else None
+
+
 def _embed(
-    features, inputs, k: int, order: str, numeric_bias: bool, spread: float | None, l2: float
+    features,
+    inputs,
+    k: int,
+    order: str,
+    numeric_bias: bool,
+    spread: float | None,
+    l2: float,
+    table_l2: Mapping[str, float] | None,
 ) -> tuple:
     """Every field as one vector per row, (None, 1, k), and its values' vectors before pooling, or None."""
+    table_l2 = table_l2 or {}
+    if unknown := set(table_l2) - {f.name for f in features} - {"first_order", "deep"}:
+        raise ValueError(f"table_l2: no field {', '.join(sorted(unknown))}, and not first_order or deep")
 
     def start(default: str):  # one initializer for each table: a shared one would draw the same numbers again
         return default if spread is None else keras.initializers.RandomNormal(stddev=spread)
@@ -283,21 +318,47 @@ def _embed(
     k = int(k)
     pooled, raw = [], []
     for feature, x in zip(features, inputs, strict=True):
-        if feature.kind == "numeric":
-            slope = start("glorot_uniform")
-            name = f"num_dense_{order}_{feature.name}"
-            y = layers.Dense(k, use_bias=numeric_bias, kernel_initializer=slope, name=name)(x)
-            pooled.append(layers.Reshape((1, k), name=f"row_{order}_{feature.name}")(y))
+        penalty = _squares(table_l2.get("first_order" if order == "1d" else feature.name, 0.0))
+        if feature.kind in ("numeric", "known"):
+            bias = numeric_bias and feature.kind == "numeric"
+            dense = layers.Dense(
+                k,
+                use_bias=bias,
+                kernel_initializer=start("glorot_uniform"),
+                kernel_regularizer=penalty,
+                name=f"num_dense_{order}_{feature.name}",
+            )
+            if feature.kind == "known":
+                pooled.append(dense(_known(feature, order)(x)))
+            else:
+                pooled.append(layers.Reshape((1, k), name=f"row_{order}_{feature.name}")(dense(x)))
             raw.append(None)
             continue
-        name = f"cat_embed_{order}_{feature.name}"
-        values = layers.Embedding(feature.size + 1, k, start("uniform"), name=name)(x)
+        few = feature.size <= FEW_VALUES
+        many_valued = feature.kind == "multi"
+        options = {"embeddings_regularizer": penalty, "name": f"cat_embed_{order}_{feature.name}"}
+        if few and many_valued and not l2 and feature.pooling != "multi_hot":
+            options["pooling"] = feature.pooling
+        embedding = OneHotEmbedding if few else layers.Embedding
+        values = embedding(feature.size + 1, k, start("uniform"), **options)(x)
         if l2:
             values = BatchL2(l2, name=f"l2_{order}_{feature.name}")(values, x)
-        pooling = PoolValues(feature.pooling, name=f"pool_{order}_{feature.name}")
-        pooled.append(pooling(values, x) if feature.kind == "multi" else values)
+        if many_valued and "pooling" not in options:
+            pooled.append(PoolValues(feature.pooling, name=f"pool_{order}_{feature.name}")(values, x))
+        else:
+            pooled.append(values)
         raw.append(values)
     return pooled, raw
+
+
+def _known(feature: Feature, order: str):
+    """The table of a known field as a look-up that training leaves as it is."""
+    table = layers.Embedding(
+        *feature.table.shape, trainable=False, name=f"known_{order}_{feature.name}"
+    )
+    table.build()
+    table.set_weights([feature.table])
+    return table
 
 
 def _head(parts: list, head: str, mean_rating: float):

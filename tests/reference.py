@@ -23,6 +23,8 @@ def values_of(feature, x: np.ndarray, weights: dict, order: str) -> list[np.ndar
     if feature.kind == "numeric":
         kernel, *bias = weights[f"num_dense_{order}_{feature.name}"]
         return [float(x[0]) * kernel[0] + (bias[0] if bias else 0.0)]
+    if feature.kind == "known":
+        return [weights[f"known_{order}_{feature.name}"][0][int(x[0])] @ weights[f"num_dense_{order}_{feature.name}"][0]]
     (table,) = weights[f"cat_embed_{order}_{feature.name}"]
     if feature.kind == "single":
         return [table[int(x[0])]]
@@ -99,7 +101,7 @@ def penalty(features, x, weights, l2: float) -> float:
     squares = 0.0
     for row in zip(*x, strict=True):
         for feature, ids in zip(features, row, strict=True):
-            if feature.kind == "numeric":
+            if feature.kind in ("numeric", "known"):
                 continue
             for order in ("1d", "2d"):
                 (table,) = weights[f"cat_embed_{order}_{feature.name}"]
@@ -107,10 +109,25 @@ def penalty(features, x, weights, l2: float) -> float:
     return l2 * squares / len(x[0])
 
 
-def loss(features, x, y, weights, deep_activation=None, use=(0, 1, 2), l2: float = 0.0) -> float:
-    """Mean squared error plus penalty."""
+def table_penalty(weights, table_l2: dict) -> float:
+    """factor · (all squares of a table), table by table."""
+    total = 0.0
+    for name, factor in table_l2.items():
+        for layer, (array, *_) in weights.items():
+            of_field = layer in (f"cat_embed_2d_{name}", f"num_dense_2d_{name}")
+            of_first_order = name == "first_order" and layer.startswith(("cat_embed_1d_", "num_dense_1d_"))
+            of_network = name == "deep" and layer.startswith("deep_")
+            if of_field or of_first_order or of_network:
+                total += factor * float(np.sum(array**2))
+    return total
+
+
+def loss(
+    features, x, y, weights, deep_activation=None, use=(0, 1, 2), l2: float = 0.0, table_l2: dict | None = None
+) -> float:
+    """Mean squared error plus penalties."""
     errors = scores(features, x, weights, deep_activation, use) - y
-    return float(np.mean(errors**2)) + penalty(features, x, weights, l2)
+    return float(np.mean(errors**2)) + penalty(features, x, weights, l2) + table_penalty(weights, table_l2 or {})
 
 
 def gradients(function, weights: dict, step: float = 1e-6) -> dict[str, list[np.ndarray]]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from deepfm_helpers._keras import keras
-from deepfm_helpers.layers import BatchL2, Offset, PairwiseInteractions, PoolValues
+from deepfm_helpers.features import POOLINGS
+from deepfm_helpers.layers import BatchL2, Offset, OneHotEmbedding, PairwiseInteractions, PoolValues
 
 RNG = np.random.default_rng(0)
 IDS = np.array([[3, 1, 0], [2, 0, 0], [0, 0, 0], [1, 2, 3], [0, 2, 0]], np.int32)
@@ -47,6 +48,17 @@ def test_the_vector_of_padding_has_no_say(pooling):
     other = np.where(IDS[..., None] > 0, VECTORS, 1e6).astype(np.float32)
     pool = PoolValues(pooling)
     np.testing.assert_array_equal(numpy(pool(VECTORS, IDS)), numpy(pool(other, IDS)))
+
+
+@pytest.mark.parametrize("pooling", [None, *POOLINGS])
+def test_a_one_hot_row_times_the_table_is_the_look_up(pooling):
+    look_up = keras.layers.Embedding(4, 5)
+    expected = look_up(IDS) if pooling is None else PoolValues(pooling)(look_up(IDS), IDS)
+    one_hot = OneHotEmbedding(4, 5, pooling=pooling)
+    one_hot.build(IDS.shape)
+    one_hot.set_weights(look_up.get_weights())
+    np.testing.assert_allclose(numpy(one_hot(IDS)), numpy(expected), atol=1e-6)
+    assert one_hot.compute_output_shape(IDS.shape) == expected.shape
 
 
 def pairs_by_loop(vectors):
@@ -113,6 +125,7 @@ def test_offset_starts_at_its_argument_and_learns():
         (PoolValues("sum"), "pooling", "sum"),
         (PairwiseInteractions(name="pairs"), "name", "pairs"),
         (Offset(3.5), "start", 3.5),
+        (OneHotEmbedding(4, 5, pooling="mean"), "pooling", "mean"),
         (BatchL2(0.25), "l2", 0.25),
     ],
     ids=lambda value: type(value).__name__,

@@ -39,6 +39,8 @@ CASES = [
     {"deep_activation": "relu"},
     {"deep_activation": "relu", "head": "dense", "numeric_bias": True},
     *({"l2": 0.3, "pooling": pooling} for pooling in POOLINGS),
+    {"table_l2": {"mid": 0.25, "genre": 0.125, "hours": 0.5, "first_order": 0.375, "deep": 0.0625}},
+    {"table_l2": {"mid": 0.25, "genre": 0.125}, "l2": 0.3, "pooling": "multi_hot"},
     {"parts": ("first_order",)},
     {"parts": ("first_order", "second_order")},
     {"parts": ("second_order", "deep"), "head": "dense"},
@@ -77,8 +79,10 @@ def answer(model, x=X) -> np.ndarray:
     return keras.ops.convert_to_numpy(model([keras.ops.convert_to_tensor(a) for a in x]))[:, 0]
 
 
+@pytest.mark.parametrize("few", [0, 100], ids=["look-ups", "one-hot rows"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_keras_and_the_numpy_reference_agree(case, float64):
+def test_keras_and_the_numpy_reference_agree(case, few, float64, monkeypatch):
+    monkeypatch.setattr(models, "FEW_VALUES", few)
     options = {"dnn_dr": 0.0, **{name: value for name, value in case.items() if name != "dnn_dr"}}
     fields, four = build(**options)
     weights = all_weights(four)
@@ -96,7 +100,8 @@ def test_keras_and_the_numpy_reference_agree(case, float64):
     absent = {name: [0 * a for a in arrays] for name, arrays in weights.items() if name not in before}
 
     def loss(w):  # weights that the score does without are neither used nor penalised
-        return reference.loss(fields, X, Y, {**absent, **w}, activation, use, case.get("l2", 0.0))
+        penalties = case.get("l2", 0.0), case.get("table_l2")
+        return reference.loss(fields, X, Y, {**absent, **w}, activation, use, *penalties)
 
     slopes = reference.gradients(loss, reference.weights_of(model))
     # One step of plain gradient descent with rate 1 moves every weight by minus its gradient, on any backend.
@@ -106,6 +111,36 @@ def test_keras_and_the_numpy_reference_agree(case, float64):
     for name, arrays in reference.weights_of(model).items():
         for after, start, slope in zip(arrays, before[name], slopes[name], strict=True):
             np.testing.assert_allclose(start - after, slope, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_a_known_field_enters_through_a_trained_matrix_and_stays_as_it_is(float64):
+    table = np.random.default_rng(5).normal(size=(6, 3))
+    fields = [*FIELDS[1:3], Feature("rated", "known", "uid", 5, table=table)]
+    x = [X[1], X[2], X[1]]
+    penalties = {"rated": 0.2, "first_order": 0.1}
+    model = models.deep_fm_model(features=fields, k=2, dnn_dim=(3,), dnn_dr=0.0, table_l2=penalties)[3]
+    rng = np.random.default_rng(3)
+    for layer in model.layers:
+        if layer.trainable_weights:
+            layer.set_weights([rng.normal(0, 0.6, w.shape) for w in layer.get_weights()])
+    before = reference.weights_of(model)
+    np.testing.assert_array_equal(before["known_2d_rated"][0], table)
+    np.testing.assert_allclose(answer(model, x), reference.scores(fields, x, before), rtol=1e-12)
+    slopes = reference.gradients(
+        lambda w: reference.loss(fields, x, Y, w, table_l2=penalties),
+        {name: before[name] for name in before},
+    )
+    model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse", run_eagerly=True)
+    model.train_on_batch(tuple(x), Y)
+    for name, arrays in reference.weights_of(model).items():
+        for after, start, slope in zip(arrays, before[name], slopes[name], strict=True):
+            moved = 0 * slope if name.startswith("known_") else slope
+            np.testing.assert_allclose(start - after, moved, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_a_penalty_for_a_table_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="no field flim"):
+        build(table_l2={"flim": 1.0})
 
 
 def test_the_reference_notices_a_wrong_weight(float64):

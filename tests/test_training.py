@@ -43,6 +43,7 @@ def fit(rows, model=None, **options):
         "learning_rate": 5e-3,
         "patience": EPOCHS,
         "seed": 7,
+        "steps_per_execution": 1,
     } | options
     return model, training.train(model, train_xy, options.pop("valid_xy", valid_xy), **options)
 
@@ -128,6 +129,66 @@ def test_it_stops_where_the_early_stopping_of_keras_stops(rows):
     mine, same = fit(rows, small_model(rows[0], dnn_dr=0.0), epochs=40, learning_rate=0.05, patience=2)
     pd.testing.assert_frame_equal(numbers(history), numbers(same), check_exact=True)
     assert same_weights(model, mine)
+
+
+def test_running_several_steps_at_a_time_moves_no_number(rows, whole):
+    model, history = fit(rows, steps_per_execution=4)
+    pd.testing.assert_frame_equal(numbers(whole[1]), numbers(history), check_exact=True)
+    assert same_weights(whole[0], model)
+
+
+def test_fused_adam_takes_the_steps_of_adam(rows):
+    fields, (x, y), _ = rows
+    weights = []
+    for optimizer in (training.FusedAdam, keras.optimizers.Adam):
+        model = small_model(fields, dnn_dr=0.0)
+        model.compile(optimizer=optimizer(1e-2), loss="mse")
+        for _ in range(5):
+            model.train_on_batch(tuple(x), y)
+        weights.append(model.get_weights())
+    for fused, plain in zip(*weights, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-3, atol=2e-5)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(weights[0], small_model(fields).get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("in_a_folder", [False, True])
+def test_averaging_leaves_the_running_mean_of_the_weights(rows, tmp_path, in_a_folder):
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append([np.array(w) for w in self.model.trainable_weights])
+
+    model = small_model(rows[0])
+    _, history = fit(
+        rows, model, averaging=0.8, epochs=3, callbacks=[Watch()], folder=tmp_path if in_a_folder else None
+    )
+    mean = seen[0]
+    for weights in seen[1:]:
+        mean = [0.8 * m + 0.2 * w for m, w in zip(mean, weights, strict=True)]
+    for expected, weight in zip(mean, model.trainable_weights, strict=True):
+        np.testing.assert_allclose(np.array(weight), expected, rtol=1e-4, atol=1e-6)
+    x, y = rows[2]
+    assert evaluation.rmse(y, evaluation.predict(model, x)) == pytest.approx(history.val_rmse.iloc[-1], rel=1e-5)
+
+
+def test_an_interrupted_run_goes_on_with_its_running_mean(rows, tmp_path):
+    options = {"averaging": 0.8, "epochs": 3}
+    whole, history = fit(rows, **options)
+    with pytest.raises(KeyboardInterrupt):
+        fit(rows, folder=tmp_path, callbacks=[StopAt(1, 2)], **options)
+    resumed, after = fit(rows, small_model(rows[0], seed=99), folder=tmp_path, **options)
+    pd.testing.assert_frame_equal(numbers(history), numbers(after), check_exact=True)
+    assert same_weights(whole, resumed)
+
+
+def test_the_best_epoch_is_that_of_the_error_without_penalties(rows):
+    fields, train_xy, valid_xy = rows
+    model = small_model(fields, l2=0.0, embedding_spread=0.001, table_l2={"uid": 0.3, "mid": 0.3, "deep": 0.3})
+    history = training.train(model, train_xy, valid_xy, epochs=4, batch_size=128, patience=9, seed=1)
+    assert (history.val_loss > history.val_rmse**2 * 1.001).all()
+    x, y = valid_xy
+    assert evaluation.rmse(y, evaluation.predict(model, x)) == pytest.approx(history.val_rmse.min(), rel=1e-5)
 
 
 def test_without_validation_rows_all_epochs_run(rows, tmp_path):

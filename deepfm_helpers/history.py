@@ -1,0 +1,121 @@
+"""Fields made of the training rows themselves: when a rating was given, and who rated what (chapter 11).
+
+Everything here is learned from the training rows alone, and from their stars nothing at all: only from the
+fact that a user rated a film, and when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from deepfm_helpers.features import Feature
+
+DAY = 86_400  # seconds
+
+
+@dataclass(frozen=True)
+class Day(Feature):
+    """Day of the rating, counted from 1 on the first day of training; days outside training get the nearest."""
+
+    start: int = 0
+
+    def encode(self, frame: pd.DataFrame) -> np.ndarray:
+        days = (frame["timestamp"].to_numpy(np.int64) - self.start) // DAY + 1
+        return days.clip(1, self.size).astype(np.int32)[:, None]
+
+
+@dataclass(frozen=True)
+class SinceFirst(Feature):
+    """Time since the user's first training rating, in bins that double: 1 for none, then 2 from a quarter hour on.
+
+    `first[uid]` is that rating's time; someone who has none is taken to rate for the first time.
+    """
+
+    first: np.ndarray = field(default=None, repr=False, compare=False)
+
+    def encode(self, frame: pd.DataFrame) -> np.ndarray:
+        first = self.first[frame["uid"].to_numpy()]
+        quarters = np.maximum(frame["timestamp"].to_numpy(np.int64) - first, 0) / (DAY / 96)
+        return (1 + np.log2(1 + quarters)).clip(1, self.size).astype(np.int32)[:, None]
+
+
+def describe(data, train: pd.DataFrame, components: int = 250, seed: int = 0) -> tuple[Feature, ...]:
+    """Describes four fields of the training rows: day, since_first, rated and raters.
+
+    `rated` is the set of films that a user rated and `raters` the set of users who rated a film, both as
+    principal components, see `who_rated_what`.
+
+    Args:
+        data: a `datasets.MovieLens`; says how many users and films there are.
+        train: training rows, with uid, mid and timestamp.
+        components: how many components stand for each set.
+        seed: of the draw that `who_rated_what` starts from.
+    """
+    timestamp = train["timestamp"].to_numpy(np.int64)
+    sizes = int(data.users.uid.max()), int(data.movies.mid.max())
+    first = np.full(sizes[0] + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, train.uid.to_numpy(), timestamp)
+    start = int(timestamp.min()) // DAY * DAY
+    n_days = int((timestamp.max() - start) // DAY + 1)
+    users, films = who_rated_what(train, sizes, components, seed)
+    return (
+        Day("day", "single", "timestamp", n_days, start=start),
+        SinceFirst("since_first", "single", "timestamp", 18, first=first),
+        Feature("rated", "known", "uid", sizes[0], table=users),
+        Feature("raters", "known", "mid", sizes[1], table=films),
+    )
+
+
+def who_rated_what(
+    train: pd.DataFrame, sizes: tuple[int, int], components: int, seed: int = 0, iterations: int = 6
+) -> tuple[np.ndarray, np.ndarray]:
+    """The leading principal components of the matrix "user u rated film i", and how many ratings there are.
+
+    The matrix holds 1 / √(n_u · n_i) where u rated i in the training rows and 0 elsewhere; n_u and n_i are the
+    numbers of ratings. Its singular vectors are found by subspace iteration from a random start (Halko,
+    Martinsson and Tropp, *Finding Structure with Randomness*, 2011, algorithm 4.4), with products that visit the
+    ratings only.
+
+    Args:
+        train: training rows, with uid and mid.
+        sizes: largest uid and largest mid.
+        components, seed, iterations: how many components; of the random start; rounds of the iteration.
+
+    Returns:
+        Tables (largest uid + 1, components + 1) and (largest mid + 1, components + 1), float32. Each component
+        has variance 1 / components over the ids; the last column is the logarithm of the count, less its mean.
+        Ids without a rating have zeros for components.
+
+    Raises:
+        ValueError: there are fewer users or films than components.
+    """
+    import tensorflow as tf
+
+    pairs = np.unique(train[["uid", "mid"]].to_numpy(np.int64), axis=0)
+    shape = sizes[0] + 1, sizes[1] + 1
+    if not 0 < components < min(shape):
+        raise ValueError(f"components = {components}: choose 1 to {min(shape) - 1} for {shape} users and films")
+    counts = [np.maximum(np.bincount(ids, minlength=n), 1) for ids, n in zip(pairs.T, shape, strict=True)]
+    values = 1 / np.sqrt(counts[0][pairs[:, 0]] * counts[1][pairs[:, 1]])
+    matrix = tf.sparse.SparseTensor(pairs, values.astype(np.float32), shape)
+
+    def times(q: np.ndarray, transposed: bool = False) -> np.ndarray:
+        product = tf.sparse.sparse_dense_matmul(matrix, q.astype(np.float32), adjoint_a=transposed)
+        return product.numpy()
+
+    spare = min(16, min(shape) - components)
+    films = np.random.default_rng(seed).normal(size=(shape[1], components + spare))
+    for _ in range(iterations):
+        films, _ = np.linalg.qr(times(times(films), transposed=True))
+    users, _, turn = np.linalg.svd(times(films), full_matrices=False)
+    tables = (users[:, :components], (films @ turn.T)[:, :components])
+    return tuple(_scaled(table, count) for table, count in zip(tables, counts, strict=True))
+
+
+def _scaled(vectors: np.ndarray, count: np.ndarray) -> np.ndarray:
+    spread = np.maximum(vectors[1:].std(axis=0), 1e-9) * np.sqrt(vectors.shape[1])
+    log = np.log(count)
+    return np.column_stack([vectors / spread, log - log.mean()]).astype(np.float32)

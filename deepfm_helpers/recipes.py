@@ -1,0 +1,167 @@
+"""Whole recipes, from training rows to scores: the post's, its repairs, and the full model (chapters 10, 11).
+
+A recipe is a dict of sections: `describe` (arguments of `features.describe`), `history` (of `history.describe`,
+absent without it), `model` (of `models.deep_fm_model`; `mean_rating` "train" stands for the mean of the training
+rows), `penalty` (see below), `split` (of `features.split_rows`), `training` (of `training.train`, and `schedule`)
+and `selection`. `models.AS_PUBLISHED` is one.
+
+`penalty` holds λ by table, in units of one rating: λ ‖table‖² is added to the sum of the squared errors of all
+training rows. A prior of variance s² on the entries and noise of variance σ² on the ratings make λ = σ² / s².
+"deep" is the exception: a factor on the mean squared error, for the weights of the network.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from deepfm_helpers import evaluation, features, history, models, training
+from deepfm_helpers._keras import keras
+
+Recipe = Mapping[str, object]
+
+PENALTY = {"uid": 20.0, "mid": 20.0, "gender": 20.0, "age": 20.0, "occupation": 20.0, "genre": 20.0}
+
+REPAIRS = {
+    "validation rows at random": {"split": {"by": "random"}},
+    "deep output without ReLU": {"model": {"deep_activation": None}},
+    "all genres, averaged without padding": {
+        "describe": {"n_genre": None, "slots": None, "truncating": "post", "pooling": "mean"}
+    },
+    "gender, age, occupation as fields": {
+        "describe": {"fields": ("uid", "mid", "gender", "age", "occupation", "genre")}
+    },
+    "no dropout on the vectors": {"model": {"dropout_on_embeddings": False}},
+    "plain sum of the parts": {"model": {"head": "sum"}},
+    "constant starts at the mean": {"model": {"mean_rating": "train"}},
+    "a penalty for each table": {
+        "model": {"dnn_dr": 0.0},
+        "penalty": {**PENALTY, "first_order": 5.0, "deep": 1e-3},
+    },
+    "learning rate rises and falls": {
+        "training": {"learning_rate": 6e-3, "schedule": "cosine", "epochs": 12, "batch_size": 4096}
+    },
+    "trained again on all rows": {"selection": "refit"},
+}
+"""What chapter 10 changes in `models.AS_PUBLISHED`, one at a time: section → arguments."""
+
+FULL = {
+    "describe": {},
+    "history": {"components": 250},
+    "model": {"k": 24, "dnn_dim": (64, 32), "dnn_dr": 0.0, "mean_rating": "train", "embedding_spread": 0.05},
+    "penalty": {
+        **{name: 25.0 for name in ("gender", "age", "occupation", "genre", "day", "since_first")},
+        "uid": 20.0, "mid": 50.0, "rated": 15.0, "raters": 15.0, "first_order": 5.0, "deep": 1e-4,
+    },
+    "training": {
+        "epochs": 10, "batch_size": 8192, "learning_rate": 0.01, "schedule": "warm", "averaging": 0.995,
+    },
+    "selection": "all rows",
+}  # fmt: skip
+"""The full model of chapter 11: all fields, history, time, a penalty for each table, averaged weights."""
+
+
+def changed(recipe: Recipe, *changes: Recipe) -> dict:
+    """The recipe with the arguments of the changes in place of its own, section by section."""
+    result = dict(recipe)
+    for change in changes:
+        for section, arguments in change.items():
+            old = result.get(section)
+            both = isinstance(arguments, Mapping) and isinstance(old, Mapping)
+            result[section] = {**old, **arguments} if both else arguments
+    return result
+
+
+REPAIRED = changed(models.AS_PUBLISHED, *REPAIRS.values())
+"""The post's model with all repairs of chapter 10."""
+
+
+@dataclass
+class Fitted:
+    """A model that a recipe made: its fields, its training, and how long everything took."""
+
+    model: keras.Model
+    fields: Sequence[features.Feature]
+    history: pd.DataFrame
+    seconds: float
+
+    def predict(self, rows: pd.DataFrame) -> np.ndarray:
+        """Scores of joined rows, kept within 1 to 5 stars."""
+        x = [field.encode(rows) for field in self.fields]
+        return np.clip(evaluation.predict(self.model, x), 1.0, 5.0)
+
+
+def fit(recipe: Recipe, data, rows: pd.DataFrame, seed: int, build: Callable | None = None) -> Fitted:
+    """Trains what a recipe describes.
+
+    Args:
+        recipe: see the head of this module.
+        data: a `datasets.MovieLens`.
+        rows: joined training rows. With `selection` "best epoch" (the default) the recipe's split takes validation
+            rows from them, and the weights of the best epoch stay; "refit" then trains again on all rows, for as
+            many epochs; "all rows" trains on all rows for the recipe's epochs.
+        seed: of the split, the first weights and the order of the rows.
+        build: another function than `models.deep_fm_model`, with its keyword arguments, returning a model.
+
+    Raises:
+        ValueError: an unknown `selection` or `schedule`.
+    """
+    started = time.perf_counter()
+    selection = recipe.get("selection", "best epoch")
+    if selection not in ("best epoch", "refit", "all rows"):
+        raise ValueError(f"selection = {selection!r}: choose best epoch, refit or all rows")
+    epochs = None
+    if selection != "all rows":
+        kept, valid = features.split_rows(rows, seed=seed, **recipe["split"])
+        model, fields, log = _train(recipe, data, kept, valid, seed, build)
+        epochs = int(log.val_rmse.argmin()) + 1
+    if selection != "best epoch":
+        model, fields, log = _train(recipe, data, rows, None, seed, build, epochs)
+    return Fitted(model, fields, log, time.perf_counter() - started)
+
+
+def _train(recipe, data, rows, valid, seed, build, stop_after=None):
+    training.set_seed(seed)
+    fields = features.describe(data, **recipe["describe"])
+    if "history" in recipe:
+        fields += history.describe(data, rows, **recipe["history"])
+    options = dict(recipe["model"])
+    if options.get("mean_rating") == "train":
+        options["mean_rating"] = float(rows.rating.mean())
+    if penalty := recipe.get("penalty"):
+        known = {field.name for field in fields} | {"first_order"}
+        options["table_l2"] = {name: value / len(rows) for name, value in penalty.items() if name in known}
+        options["table_l2"]["deep"] = penalty.get("deep", 0.0)
+    model = (build or _deep_fm)(features=fields, **options)
+    asked = dict(recipe["training"])
+    steps = max(round(len(rows) / asked["batch_size"]), min(100, len(rows) // 16))
+    asked["batch_size"] = -(-len(rows) // steps)  # all batches alike: a last one of a few rows would be a wild step
+    asked["learning_rate"] = _schedule(
+        asked.pop("schedule", "constant"), asked["learning_rate"], steps, steps * asked["epochs"]
+    )
+    if stop_after:
+        asked["epochs"] = stop_after
+    xy = features.df2xy(rows, fields)
+    valid_xy = None if valid is None else features.df2xy(valid, fields)
+    return model, fields, training.train(model, xy, valid_xy, seed=seed, **asked)
+
+
+def _deep_fm(**options) -> keras.Model:
+    return models.deep_fm_model(**options)[-1]
+
+
+def _schedule(name: str, rate: float, steps: int, all_steps: int):
+    """Learning rate by step: constant; "warm" rises to it in half an epoch; "cosine" then falls to 0 at the end."""
+    if name == "constant":
+        return rate
+    decay = {"warm": 10**9, "cosine": all_steps}
+    if name not in decay:
+        raise ValueError(f"schedule = {name!r}: choose constant, warm or cosine")
+    rise = max(steps // 2, 1)
+    return keras.optimizers.schedules.CosineDecay(
+        rate / 10, max(decay[name] - rise, 1), warmup_target=rate, warmup_steps=rise
+    )

@@ -1,0 +1,95 @@
+"""Fields made of training rows: what they hold, and that the held-out rows leave no trace in them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepfm_helpers import datasets, features, history
+
+
+@pytest.fixture(scope="module")
+def split():
+    data = datasets.load("planted", n_users=80, n_movies=60, n_ratings=2_000, seed=3)
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    return data, *features.split_rows(joined, 0.2, seed=1)
+
+
+def told(fields, rows):
+    """All that the fields say about rows: ids, or the rows of the table of a known field."""
+    ids = [field.encode(rows) for field in fields]
+    return [i if f.table is None else f.table[i[:, 0]] for f, i in zip(fields, ids, strict=True)]
+
+
+def test_the_components_are_those_of_the_matrix_who_rated_what(split):
+    data, train, _ = split
+    n_uid, n_mid = int(data.users.uid.max()), int(data.movies.mid.max())
+    users, films = history.who_rated_what(train, (n_uid, n_mid), components=5, iterations=200)
+    rated = np.zeros((n_uid + 1, n_mid + 1))
+    rated[train.uid, train.mid] = 1
+    scale = np.sqrt(np.maximum(rated.sum(1, keepdims=True), 1) * np.maximum(rated.sum(0), 1))
+    left, _, right = np.linalg.svd(rated / scale, full_matrices=False)
+    for found, exact in ((users[:, :5], left[:, :5]), (films[:, :5], right[:5].T)):
+        exact = exact / (exact[1:].std(axis=0) * np.sqrt(5))
+        sign = np.sign((found * exact).sum(axis=0))
+        np.testing.assert_allclose(found * sign, exact, atol=2e-3)
+    count = np.log(np.maximum(rated.sum(1), 1))
+    np.testing.assert_allclose(users[:, 5], count - count.mean(), atol=1e-5)
+
+
+def test_held_out_rows_leave_no_trace(split):
+    data, train, test = split
+    before = told(history.describe(data, train, 8), test)
+    spoilt = test.assign(rating=6 - test.rating)
+    after = told(history.describe(data, train, 8), spoilt)
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_stars_of_the_training_rows_leave_no_trace_either(split):
+    data, train, test = split
+    shuffled = train.assign(rating=np.random.default_rng(0).permutation(train.rating))
+    pair = [told(history.describe(data, rows, 8), test) for rows in (train, shuffled)]
+    for one, other in zip(*pair, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_trace_of_a_held_out_row_would_be_noticed(split):
+    data, train, test = split
+    clean = told(history.describe(data, train, 8), test)
+    leaked = told(history.describe(data, pd.concat([train, test]), 8), test)
+    assert any(not np.array_equal(one, other) for one, other in zip(clean, leaked, strict=True))
+
+
+def test_days_count_from_the_first_training_day_and_end_with_the_last(split):
+    data, train, _ = split
+    day = history.describe(data, train, 2)[0]
+    start = int(train.timestamp.min()) // 86_400 * 86_400
+    rows = pd.DataFrame({"timestamp": start + np.array([-5, 0, 86_399, 86_400, 10**9])})
+    assert day.encode(rows)[:, 0].tolist() == [1, 1, 1, 2, day.size]
+    assert day.size == (train.timestamp.max() - start) // 86_400 + 1
+
+
+def test_time_since_the_first_rating_doubles_from_bin_to_bin(split):
+    data, train, _ = split
+    since = history.describe(data, train, 2)[1]
+    user = int(train.uid.iloc[0])
+    first = int(train.timestamp[train.uid == user].min())
+    quarters = np.array([-4, 0, 0.9, 1, 3, 7, 15, 10**7])
+    rows = pd.DataFrame({"uid": user, "timestamp": (first + quarters * 900).astype("int64")})
+    assert since.encode(rows)[:, 0].tolist() == [1, 1, 1, 2, 3, 4, 5, since.size]
+
+
+def test_who_is_unknown_to_the_training_rows_has_no_history(split):
+    data, train, _ = split
+    user, film = int(train.uid.iloc[0]), int(train.mid.iloc[0])
+    fields = history.describe(data, train[(train.uid != user) & (train.mid != film)], 4)
+    row = pd.DataFrame({"uid": [user], "mid": [film], "timestamp": [int(train.timestamp.max())]})
+    _, since, rated, raters = told(fields, row)
+    assert since.tolist() == [[1]]
+    np.testing.assert_allclose([rated[0, :4], raters[0, :4]], 0, atol=1e-5)
+
+
+def test_more_components_than_films_are_refused(split):
+    data, train, _ = split
+    with pytest.raises(ValueError, match="choose 1 to"):
+        history.describe(data, train, 500)

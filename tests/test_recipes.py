@@ -1,0 +1,102 @@
+"""Recipes: what a change changes, and that each way of selecting a model does what it says."""
+
+import numpy as np
+import pytest
+
+from deepfm_helpers import datasets, evaluation, features, models, recipes
+
+QUICK = {
+    "describe": {"fields": ("uid", "mid", "genre")},
+    "model": {"k": 2, "dnn_dim": (4,), "dnn_dr": 0.0, "mean_rating": "train"},
+    "split": {"held": 0.2, "by": "random"},
+    "training": {"epochs": 3, "batch_size": 128, "learning_rate": 0.01, "patience": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def split():
+    data = datasets.load("planted", n_users=80, n_movies=60, n_ratings=2_000, seed=3)
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    return data, *features.split_rows(joined, 0.2, seed=1)
+
+
+def test_a_change_replaces_arguments_and_leaves_the_rest():
+    new = recipes.changed(models.AS_PUBLISHED, {"model": {"head": "sum"}, "selection": "refit"})
+    assert new["model"]["head"] == "sum"
+    assert {k: v for k, v in new["model"].items() if k != "head"} == {
+        k: v for k, v in models.AS_PUBLISHED["model"].items() if k != "head"
+    }
+    assert new["selection"] == "refit"
+    assert models.AS_PUBLISHED["model"]["head"] == "dense"
+    assert "selection" not in models.AS_PUBLISHED
+
+
+@pytest.mark.parametrize("name", recipes.REPAIRS)
+def test_every_repair_changes_the_recipe_of_the_post(name):
+    assert recipes.changed(models.AS_PUBLISHED, recipes.REPAIRS[name]) != models.AS_PUBLISHED
+
+
+def test_the_repaired_recipe_holds_every_repair():
+    for repair in recipes.REPAIRS.values():
+        assert recipes.changed(recipes.REPAIRED, repair) == recipes.REPAIRED
+
+
+def test_the_repaired_recipe_keeps_to_the_inputs_of_the_two_files():
+    assert "history" not in recipes.REPAIRED
+
+
+def test_the_same_seed_gives_the_same_scores(split):
+    data, train, test = split
+    one, same, other = (recipes.fit(QUICK, data, train, seed).predict(test) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 1e-3
+    assert one.min() >= 1
+    assert one.max() <= 5
+
+
+def test_refit_trains_on_all_rows_for_the_epochs_that_were_best(split, monkeypatch):
+    data, train, _ = split
+    seen = []
+    train_once = recipes._train
+
+    def watched(recipe, data, rows, *more):
+        result = train_once(recipe, data, rows, *more)
+        seen.append((len(rows), len(result[2])))
+        return result
+
+    monkeypatch.setattr(recipes, "_train", watched)
+    quick = recipes.changed(QUICK, {"training": {"epochs": 12, "learning_rate": 0.05, "patience": 2}})
+    first = recipes.fit(quick, data, train, 1)
+    best = int(first.history.val_rmse.argmin()) + 1
+    assert best < len(first.history)
+    seen.clear()
+    recipes.fit(recipes.changed(quick, {"selection": "refit"}), data, train, 1)
+    assert [rows for rows, _ in seen] == [round(0.8 * len(train)), len(train)]
+    assert seen[1][1] == best
+
+
+@pytest.mark.parametrize(("section", "value"), [("selection", "test rows"), ("training", {"schedule": "zigzag"})])
+def test_an_unknown_choice_is_refused(split, section, value):
+    data, train, _ = split
+    with pytest.raises(ValueError, match=r"test rows|zigzag"):
+        recipes.fit(recipes.changed(QUICK, {section: value}), data, train, 1)
+
+
+def test_the_full_recipe_learns_what_offsets_cannot(split):
+    data, train, test = split
+    full = recipes.changed(recipes.FULL, {"history": {"components": 8}, "training": {"epochs": 30}})
+    y = test.rating.to_numpy()
+    error = evaluation.rmse(y, recipes.fit(full, data, train, 1).predict(test))
+    assert error < evaluation.rmse(y, np.full(len(y), train.rating.mean()))
+
+
+def test_the_penalty_is_that_of_one_rating(split):
+    """λ ‖table‖² on the sum of squared errors is λ/n on their mean: the loss that Keras reports holds it."""
+    data, train, _ = split
+    recipe = recipes.changed(QUICK, {"penalty": {"uid": 7.0, "first_order": 3.0}, "selection": "all rows"})
+    fitted = recipes.fit(recipes.changed(recipe, {"training": {"epochs": 1, "learning_rate": 1e-9}}), data, train, 1)
+    tables = {layer.name: layer.get_weights()[0] for layer in fitted.model.layers if layer.get_weights()}
+    penalty = 7.0 * np.sum(tables["cat_embed_2d_uid"] ** 2)
+    penalty += 3.0 * sum(np.sum(t**2) for name, t in tables.items() if name.startswith("cat_embed_1d"))
+    log = fitted.history.iloc[0]
+    assert log.loss - log.rmse**2 == pytest.approx(penalty / len(train), rel=1e-2)
