@@ -6,43 +6,61 @@ python -m benchmarks.run [reading] [training] [scale] [rmse] [options]
 import argparse
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benchmarks import results
+from benchmarks import results, splits
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build" / "bench"
 ARCHITECTURE = {"k": 16, "dnn_dim": [64, 32], "dropout": 0.2, "batch_size": 2048, "patience": 3}
 PEERS = ("deepctr", "myfm")
+_making_tables = threading.Lock()
+
+TAKEN_APART = (
+    "full, no history or time", "full, 64 components", "full, k = 40", "full, dropout 0.2", "full, no averaging",
+    "full, falling rate instead of averaging", "full, one penalty for all tables",
+)  # fmt: skip
 
 # What the task rmse can compare: the module in systems/, and what it is asked on top of `ARCHITECTURE`.
 COMPARED = {
-    "book deepfm": ("book", {"model": "deepfm", "epochs": 30}),
-    "book as_published": ("book", {"model": "as_published", "epochs": 30}),
-    "post": ("post", {"k": 20, "dnn_dim": [64, 64], "epochs": 30}),
-    "deepctr": ("deepctr", {"epochs": 30}),
-    "myfm side, rank 10": ("myfm", {"variant": "side", "rank": 10, "iterations": 100}),
-    "myfm full, rank 10": ("myfm", {"variant": "full", "rank": 10, "iterations": 100}),
-    "myfm full, rank 32": ("myfm", {"variant": "full", "rank": 32, "iterations": 300}),
+    "constant": ("book", {"model": "constant"}),
+    "user and film offsets": ("book", {"model": "offsets"}),
+    "matrix factorization": ("book", {"model": "mf"}),
+    "FM": ("book", {"model": "fm"}),
+    "Wide & Deep": ("book", {"model": "wide_deep"}),
+    "DeepFM as published": ("book", {"model": "as_published"}),
+    "DeepFM repaired": ("book", {"model": "repaired"}),
+    "FM full": ("book", {"model": "fm_full"}),
+    "DeepFM full": ("book", {"model": "full", "members": 3}),
+    **{f"DeepFM {name}": ("book", {"model": name}) for name in TAKEN_APART},
+    "the post's code": ("post", {"k": 20, "dnn_dim": [64, 64], "epochs": 30}),
+    "DeepCTR": ("deepctr", {"epochs": 30}),
+    "myFM, ids and side, rank 10": ("myfm", {"variant": "side", "rank": 10, "iterations": 100}),
+    "myFM full, rank 10": ("myfm", {"variant": "full", "rank": 10, "iterations": 100}),
+    "myFM full, rank 32": ("myfm", {"variant": "full", "rank": 32, "iterations": 300}),
 }
 
 
 class System:
     """A module of systems/ in a process of its own, in the environment that it needs."""
 
-    def __init__(self, name: str, module: str, request: dict):
+    def __init__(self, name: str, module: str, request: dict, core: int | None = None):
         self.name, self.request = name, request
-        self.log = BUILD / f"{re.sub('[^a-z0-9]+', '-', name)}.log"
+        pinned = ["taskset", "--cpu-list", str(core)] if core is not None else []
+        self.log = BUILD / f"{re.sub('[^a-z0-9]+', '-', name.lower())}.log"
         python = _peers_python() if module in PEERS else sys.executable
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [python, "-m", f"benchmarks.systems.{module}"],
+                [*pinned, python, "-m", f"benchmarks.systems.{module}"],
                 cwd=ROOT,
                 env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.PIPE,
@@ -119,9 +137,10 @@ def reading(options) -> list[dict]:
 
 def training(options) -> list[dict]:
     """Rows per second of `fit` on 81 % of the ratings, with 9 % to validate, epoch by epoch in turn."""
-    table, rows = _table(options.data, split=1)
+    table, rows = _table(options.data, "random", 1)
     request = {
-        **ARCHITECTURE, "task": "training", "data": options.data, "table": table, "split": 1, "seed": 1,
+        **ARCHITECTURE, "task": "training", "data": options.data, "table": table, "how": "random",
+        "split": 1, "seed": 1,
         "rows": rows, "epochs": 1000, "patience": 1000, "model": "deepfm",
     }  # fmt: skip
     large = f"book, batches of {options.batch}"
@@ -159,55 +178,75 @@ def scale(options) -> list[dict]:
 
 
 def rmse(options) -> list[dict]:
-    """Test RMSE on random tenths held out, and the seconds from rows in memory to their predictions."""
-    figures = {name: [] for name in options.systems}
-    for seed in options.seeds:
-        table, rows = _table(options.data, split=seed)
-        for name in options.systems:
+    """Test RMSE on held-out rows, and the seconds from rows in memory to their predictions.
+
+    One process for each of `--cores` works through the splits; every system has one core to itself.
+    """
+    machine, cores = results.machine(), queue.SimpleQueue()
+    for core in options.cores:
+        cores.put(core)
+
+    def measure(job: tuple[str, int, str]) -> list[dict]:
+        how, seed, name = job
+        core = cores.get()
+        try:
             module, asked = COMPARED[name]
+            table, rows = _table(options.data, how, seed)
             request = {
-                **ARCHITECTURE, "task": "rmse", "data": options.data, "table": table, "split": seed,
+                **ARCHITECTURE, "task": "rmse", "data": options.data, "table": table, "how": how, "split": seed,
                 "seed": seed, "rows": rows, **asked,
             }  # fmt: skip
-            answer = in_turn({name: (module, request)}, 1, dropped=0)[name][0]
-            print(f"split {seed}: {name}: RMSE {answer['rmse']:.4f} in {answer['seconds']:.0f} s", flush=True)
-            figures[name].append(answer)
-    machine = results.machine()
-    return [
-        results.mean_row(
-            "rmse", name, options.data, "rmse", [a["rmse"] for a in given],
-            median(a["seconds"] for a in given), machine,
-        )
-        for name, given in figures.items()
-    ]  # fmt: skip
+            with System(f"{name} {how} {seed}", module, request, core) as system:
+                answers = [system.turn() for _ in range(asked.get("members", 1))]
+        finally:
+            cores.put(core)
+        data = f"{options.data}, {how} {seed}"
+        measured = []
+        for members, answer in enumerate(answers, start=1):
+            system = name if members == 1 else f"{name}, mean of {members}"
+            for metric in answer.keys() - {"seconds"}:
+                measured.append(
+                    results.row("rmse", system, data, metric, [answer[metric]], answer["seconds"], machine)
+                )
+            print(f"{data}: {system}: RMSE {answer['rmse']:.4f}, {answer['seconds']:.0f} s", flush=True)
+        with storing:
+            results.store(measured)
+        return measured
+
+    storing = threading.Lock()
+    jobs = [(how, seed, name) for how in options.splits for seed in options.seeds for name in options.systems]
+    with ThreadPoolExecutor(len(options.cores)) as pool:
+        return [row for measured in pool.map(measure, jobs) for row in measured]
 
 
 TASKS = {"reading": reading, "training": training, "scale": scale, "rmse": rmse}
 
 
-def _table(name: str, split: int) -> tuple[str, int]:
-    """File with the columns of a random 90/10 split, as ids, for the systems that know no frames.
+def _table(name: str, how: str, seed: int) -> tuple[str, int]:
+    """File with the columns of a split, as ids, for the systems that know no frames.
 
-    Returns the file, and how many rows are trained on when a tenth of the 90 % is kept for validation.
+    Returns the file, and how many rows are trained on when a tenth of them is kept for validation.
     """
     import numpy as np
 
-    from deepfm_helpers import datasets, features, models
+    from deepfm_helpers import features, models
 
-    data = datasets.load(name)
-    joined = datasets.join(data.ratings, data.movies, data.users)
-    fields = features.describe(data)
-    published = features.describe(data, **models.AS_PUBLISHED["describe"])
-    columns = {f"size_{f.name}": f.size for f in fields} | {"size_post_genre": published[-1].size}
-    for part, frame in zip(("train", "test"), features.split_rows(joined, 0.1, seed=split), strict=True):
-        columns |= {f"{part}_{f.name}": f.encode(frame) for f in fields}
-        columns[f"{part}_occupation_code"] = frame["occupation"].to_numpy()
-        columns[f"{part}_post_genre"] = published[-1].encode(frame)
-        columns[f"{part}_rating"] = frame["rating"].to_numpy()
-        columns[f"{part}_timestamp"] = frame["timestamp"].to_numpy()
+    file = BUILD / f"{name}-{how}-{seed}.npz"
+    with _making_tables:
+        data, *parts = splits.load(name, how, seed)
+        fields = features.describe(data)
+        published = features.describe(data, **models.AS_PUBLISHED["describe"])
+        columns = {f"size_{f.name}": f.size for f in fields} | {"size_post_genre": published[-1].size}
+        for part, frame in zip(("train", "test"), parts, strict=True):
+            columns |= {f"{part}_{f.name}": f.encode(frame) for f in fields}
+            columns[f"{part}_occupation_code"] = frame["occupation"].to_numpy()
+            columns[f"{part}_post_genre"] = published[-1].encode(frame)
+            columns[f"{part}_rating"] = frame["rating"].to_numpy()
+            columns[f"{part}_timestamp"] = frame["timestamp"].to_numpy()
+        part = file.with_name(file.stem + ".part.npz")
+        np.savez(part, **columns)
+        os.replace(part, file)
     n = len(columns["train_rating"])
-    file = BUILD / f"{name}-split-{split}.npz"
-    np.savez(file, **columns)
     return str(file), n - round(0.1 * n)
 
 
@@ -236,9 +275,25 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8192, help="the larger batch of training")
     parser.add_argument("--sizes", type=float, nargs="+", default=[1, 4, 16, 32], help="scale: million rows")
     parser.add_argument("--steps", type=int, default=300, help="scale: steps that are timed")
-    parser.add_argument("--batch-size", type=int, default=2048, help="scale: rows in a batch")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse: splits")
-    parser.add_argument("--systems", nargs="+", default=list(COMPARED), choices=COMPARED, help="rmse")
+    parser.add_argument("--batch-size", type=int, default=16_384, help="scale: rows in a batch")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse: seeds")
+    parser.add_argument(
+        "--splits", nargs="+", default=["random"], choices=splits.HOW, help="rmse: ways to split"
+    )
+    parser.add_argument(
+        "--cores",
+        type=int,
+        nargs="+",
+        default=sorted(range(min(2, os.cpu_count() or 1))),
+        help="rmse: as many systems at a time, each on a core of its own",
+    )
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        default=[n for n in COMPARED if "full, " not in n],
+        choices=COMPARED,
+        help="rmse",
+    )
     options = parser.parse_args(arguments)
     options.tasks = options.tasks or list(TASKS)
     if unknown := set(options.tasks) - set(TASKS):

@@ -5,6 +5,8 @@ model is built. The arrows between the modules point one way::
 
     datasets -> features -> training -> evaluation -> plots
     layers -> models -> training
+    features -> history
+    history, models, training, evaluation -> recipes
     features, models, evaluation -> recommending
     chapters, reruns, build, checks: at the edge
 """
@@ -22,9 +24,11 @@ __all__ = [
     "datasets",
     "evaluation",
     "features",
+    "history",
     "layers",
     "models",
     "plots",
+    "recipes",
     "recommending",
     "reruns",
     "training",

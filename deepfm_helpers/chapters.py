@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from html import escape
 from importlib import metadata
 from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -193,6 +194,21 @@ def recorded_table(notebook: str, metrics: list[str] | None = None) -> pd.DataFr
     table = frame[metrics].agg(["mean", "std", "count"]).T
     table.columns = ["mean", "sd", "runs"]
     return table.rename_axis("metric").astype({"runs": int})
+
+
+def measured(task: str) -> pd.DataFrame:
+    """What ``make bench`` stored for a task in ``benchmarks/results.json``, a row a measurement.
+
+    Raises:
+        FileNotFoundError: there is no such file; it belongs to the repository, not to the installed package.
+    """
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "results.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            "no benchmarks/results.json here: work in a clone, or make it with `make bench`"
+        )
+    frame = pd.DataFrame(json.loads(path.read_text(encoding="utf-8")))
+    return frame[frame.task == task].reset_index(drop=True)
 
 
 def claim(statement: str, holds: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import factorial
+from math import factorial, gamma
 
 import numpy as np
 import pandas as pd
@@ -59,6 +59,38 @@ def baselines(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     }
     y = rows.rating.to_numpy()
     return pd.DataFrame({name: {"rmse": rmse(y, p), "mae": mae(y, p)} for name, p in predictions.items()}).T
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """The value that Student's t with so many degrees of freedom stays below with a probability (0.5 to 1)."""
+    t = np.linspace(0, 700, 2_000_001)
+    density = (1 + t**2 / freedom) ** (-(freedom + 1) / 2)
+    area = np.cumsum(density) - (density + density[0]) / 2
+    total = gamma((freedom + 1) / 2) / (np.sqrt(freedom * np.pi) * gamma(freedom / 2))
+    return float(np.interp(probability - 0.5, area * (t[1] - t[0]) * total, t))
+
+
+def paired_difference(ours: Sequence[float], theirs: Sequence[float], level: float = 0.95) -> pd.Series:
+    """Mean of the differences of runs that belong together, its interval, and what could have been seen.
+
+    Args:
+        ours, theirs: the errors of two models, run by run: same rows, same seed.
+        level: of the interval for the mean difference, by Student's t.
+
+    Returns:
+        `difference` (ours - theirs), `low` and `high` of its interval, `sd` of the differences, `detectable`: the
+        smallest true difference that such an experiment finds (interval without 0) in four of five repeats,
+        and `runs`. For a single run only `difference` and `runs` are numbers.
+    """
+    difference = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
+    n = len(difference)
+    mean, sd, half, seen = difference.mean(), np.nan, np.nan, np.nan
+    if n > 1:
+        sd = difference.std(ddof=1)
+        half = t_quantile((1 + level) / 2, n - 1) * sd / np.sqrt(n)
+        seen = half + t_quantile(0.8, n - 1) * sd / np.sqrt(n)
+    values = {"difference": mean, "low": mean - half, "high": mean + half, "sd": sd, "detectable": seen}
+    return pd.Series(values | {"runs": n})
 
 
 def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:

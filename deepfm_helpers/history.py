@@ -97,7 +97,9 @@ def who_rated_what(
     pairs = np.unique(train[["uid", "mid"]].to_numpy(np.int64), axis=0)
     shape = sizes[0] + 1, sizes[1] + 1
     if not 0 < components < min(shape):
-        raise ValueError(f"components = {components}: choose 1 to {min(shape) - 1} for {shape} users and films")
+        raise ValueError(
+            f"components = {components}: choose 1 to {min(shape) - 1} for {shape} users and films"
+        )
     counts = [np.maximum(np.bincount(ids, minlength=n), 1) for ids, n in zip(pairs.T, shape, strict=True)]
     values = 1 / np.sqrt(counts[0][pairs[:, 0]] * counts[1][pairs[:, 1]])
     matrix = tf.sparse.SparseTensor(pairs, values.astype(np.float32), shape)

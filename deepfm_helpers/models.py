@@ -353,9 +353,7 @@ def _embed(
 
 def _known(feature: Feature, order: str):
     """The table of a known field as a look-up that training leaves as it is."""
-    table = layers.Embedding(
-        *feature.table.shape, trainable=False, name=f"known_{order}_{feature.name}"
-    )
+    table = layers.Embedding(*feature.table.shape, trainable=False, name=f"known_{order}_{feature.name}")
     table.build()
     table.set_weights([feature.table])
     return table

@@ -85,6 +85,73 @@ def bars(
     return ax
 
 
+def forest(effects: pd.DataFrame, ax: plt.Axes | None = None, *, xlabel: str) -> plt.Axes:
+    """A forest plot: one row an effect, the first at the top, with its interval and every single run.
+
+    Args:
+        effects: indexed by name, with the columns `difference`, `low`, `high` (NaN: no interval) and `each`, the
+            list of the single runs. An interval that holds 0 is drawn hollow and grey.
+    """
+    ax = new_axes(ax, xlabel=xlabel, width=6.6, height=0.9 + 0.36 * len(effects))
+    ax.axvline(0, color="black", linewidth=0.8)
+    for place, (_, row) in enumerate(effects.iterrows()):
+        clear = row.low > 0 or row.high < 0
+        ax.plot(row.each, [place + 0.22] * len(row.each), "|", color="0.45", ms=5)
+        ax.plot([row.low, row.high], [place, place], color=BLUE if clear else "0.5", linewidth=2)
+        face = BLUE if clear else "white"
+        ax.plot(row.difference, place, "o", color=BLUE if clear else "0.5", mfc=face, ms=6)
+    ax.set_yticks(range(len(effects)), effects.index)
+    ax.invert_yaxis()
+    return ax
+
+
+def error_and_seconds(table: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
+    """Systems as labelled points: RMSE (stars) against seconds, on a logarithmic axis.
+
+    Args:
+        table: indexed by system, with the columns `RMSE` and `seconds`. Names with "DeepFM" are drawn filled.
+    """
+    ax = new_axes(ax, xlabel="seconds (logarithmic)", ylabel="test RMSE (stars)", width=6.6, height=4.4)
+    for name, row in table.iterrows():
+        ours = "DeepFM" in name
+        ax.plot(
+            row.seconds,
+            row.RMSE,
+            "o" if ours else "s",
+            color=BLUE if ours else RED,
+            mfc=BLUE if ours else "white",
+        )
+        ax.annotate(name, (row.seconds, row.RMSE), (5, 3), textcoords="offset points", fontsize=8)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.margins(x=0.25)
+    return ax
+
+
+def scale(rows: pd.DataFrame) -> np.ndarray:
+    """Training pace and peak memory by number of ratings, side by side.
+
+    Args:
+        rows: measurements with the columns `data` ("planted, 16 million"), `metric` and `value`.
+    """
+    _, axes = plt.subplots(1, 2, figsize=(6.8, 3.0), dpi=110, layout="constrained")
+    rows = rows.assign(millions=rows.data.str.extract(r"([\d.]+) million")[0].astype(float))
+    for ax, metric, unit, label in zip(
+        axes,
+        ("rows_per_second", "peak_mib"),
+        (1e3, 1024),
+        ("thousand rows a second", "peak memory (GiB)"),
+        strict=True,
+    ):
+        values = rows[rows.metric == metric].set_index("millions").value.sort_index() / unit
+        new_axes(ax, xlabel="million ratings", ylabel=label)
+        ax.plot(values.index, values, "o-", color=BLUE)
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.set_ylim(bottom=0)
+    return axes
+
+
 def rank_counts(counts: dict[str, pd.Series], ax: plt.Axes | None = None) -> plt.Axes:
     """The long tail: number of ratings against rank, both logarithmic, one line per named series.
 

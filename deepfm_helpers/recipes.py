@@ -1,9 +1,14 @@
 """Whole recipes, from training rows to scores: the post's, its repairs, and the full model (chapters 10, 11).
 
-A recipe is a dict of sections: `describe` (arguments of `features.describe`), `history` (of `history.describe`,
-absent without it), `model` (of `models.deep_fm_model`; `mean_rating` "train" stands for the mean of the training
-rows), `penalty` (see below), `split` (of `features.split_rows`), `training` (of `training.train`, and `schedule`)
-and `selection`. `models.AS_PUBLISHED` is one.
+A recipe is a dict of sections:
+
+- `describe`, arguments of `features.describe`; `history`, of `history.describe` (absent: no history);
+  `crosses`, pairs of field names for `features.cross`;
+- `model`, of `models.deep_fm_model`; `mean_rating` "train" stands for the mean of the training rows;
+- `penalty`, see below; `split`, of `features.split_rows`; `training`, of `training.train`, and `schedule`;
+- `selection`, see `fit`.
+
+`models.AS_PUBLISHED` is one.
 
 `penalty` holds λ by table, in units of one rating: λ ‖table‖² is added to the sum of the squared errors of all
 training rows. A prior of variance s² on the entries and noise of variance σ² on the ratings make λ = σ² / s².
@@ -24,7 +29,12 @@ from deepfm_helpers._keras import keras
 
 Recipe = Mapping[str, object]
 
-PENALTY = {"uid": 20.0, "mid": 20.0, "gender": 20.0, "age": 20.0, "occupation": 20.0, "genre": 20.0}
+SIDE = ("user_fea3", "gender", "age", "occupation", "genre", "day", "since_first")
+PENALTY = {"uid": 12.0, "mid": 20.0, **dict.fromkeys(SIDE, 25.0), "first_order": 5.0}
+
+AVERAGED = {
+    "epochs": 10, "batch_size": 8192, "learning_rate": 0.01, "schedule": "warm", "averaging": 0.995,
+}  # fmt: skip
 
 REPAIRS = {
     "validation rows at random": {"split": {"by": "random"}},
@@ -40,11 +50,9 @@ REPAIRS = {
     "constant starts at the mean": {"model": {"mean_rating": "train"}},
     "a penalty for each table": {
         "model": {"dnn_dr": 0.0},
-        "penalty": {**PENALTY, "first_order": 5.0, "deep": 1e-3},
+        "penalty": {**PENALTY, "deep": 3e-4},
     },
-    "learning rate rises and falls": {
-        "training": {"learning_rate": 6e-3, "schedule": "cosine", "epochs": 12, "batch_size": 4096}
-    },
+    "larger steps, weights averaged": {"training": AVERAGED},
     "trained again on all rows": {"selection": "refit"},
 }
 """What chapter 10 changes in `models.AS_PUBLISHED`, one at a time: section → arguments."""
@@ -53,16 +61,17 @@ FULL = {
     "describe": {},
     "history": {"components": 250},
     "model": {"k": 24, "dnn_dim": (64, 32), "dnn_dr": 0.0, "mean_rating": "train", "embedding_spread": 0.05},
-    "penalty": {
-        **{name: 25.0 for name in ("gender", "age", "occupation", "genre", "day", "since_first")},
-        "uid": 20.0, "mid": 50.0, "rated": 15.0, "raters": 15.0, "first_order": 5.0, "deep": 1e-4,
-    },
-    "training": {
-        "epochs": 10, "batch_size": 8192, "learning_rate": 0.01, "schedule": "warm", "averaging": 0.995,
-    },
+    "penalty": {**PENALTY, "uid": 20.0, "mid": 50.0, "rated": 15.0, "raters": 15.0, "deep": 1e-4},
+    "training": AVERAGED,
     "selection": "all rows",
-}  # fmt: skip
+}
 """The full model of chapter 11: all fields, history, time, a penalty for each table, averaged weights."""
+
+
+WITHOUT_HISTORY = {name: section for name, section in FULL.items() if name != "history"} | {
+    "penalty": {**PENALTY, "deep": 3e-4}
+}
+"""The same without history and time, for models to compare with; its penalties were chosen without them."""
 
 
 def changed(recipe: Recipe, *changes: Recipe) -> dict:
@@ -88,6 +97,11 @@ class Fitted:
     fields: Sequence[features.Feature]
     history: pd.DataFrame
     seconds: float
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were trained."""
+        return sum(int(np.prod(weight.shape)) for weight in self.model.trainable_weights)
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
         """Scores of joined rows, kept within 1 to 5 stars."""
@@ -129,6 +143,8 @@ def _train(recipe, data, rows, valid, seed, build, stop_after=None):
     fields = features.describe(data, **recipe["describe"])
     if "history" in recipe:
         fields += history.describe(data, rows, **recipe["history"])
+    named = {field.name: field for field in fields}
+    fields += tuple(features.cross(named[a], named[b]) for a, b in recipe.get("crosses", ()))
     options = dict(recipe["model"])
     if options.get("mean_rating") == "train":
         options["mean_rating"] = float(rows.rating.mean())
@@ -139,7 +155,9 @@ def _train(recipe, data, rows, valid, seed, build, stop_after=None):
     model = (build or _deep_fm)(features=fields, **options)
     asked = dict(recipe["training"])
     steps = max(round(len(rows) / asked["batch_size"]), min(100, len(rows) // 16))
-    asked["batch_size"] = -(-len(rows) // steps)  # all batches alike: a last one of a few rows would be a wild step
+    asked["batch_size"] = -(
+        -len(rows) // steps
+    )  # all batches alike: a last one of a few rows would be a wild step
     asked["learning_rate"] = _schedule(
         asked.pop("schedule", "constant"), asked["learning_rate"], steps, steps * asked["epochs"]
     )

@@ -205,7 +205,8 @@ class _Keeper(keras.callbacks.Callback):
             self._save()
         elif self._best_epoch() == len(self.rows):
             self.best = [
-                (v, keras.ops.convert_to_numpy(v)) for v in self.model.weights + self.model.optimizer.variables
+                (v, keras.ops.convert_to_numpy(v))
+                for v in self.model.weights + self.model.optimizer.variables
             ]
         self.model.stop_training = self.model.stop_training or self.out_of_patience()
 

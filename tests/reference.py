@@ -24,7 +24,10 @@ def values_of(feature, x: np.ndarray, weights: dict, order: str) -> list[np.ndar
         kernel, *bias = weights[f"num_dense_{order}_{feature.name}"]
         return [float(x[0]) * kernel[0] + (bias[0] if bias else 0.0)]
     if feature.kind == "known":
-        return [weights[f"known_{order}_{feature.name}"][0][int(x[0])] @ weights[f"num_dense_{order}_{feature.name}"][0]]
+        return [
+            weights[f"known_{order}_{feature.name}"][0][int(x[0])]
+            @ weights[f"num_dense_{order}_{feature.name}"][0]
+        ]
     (table,) = weights[f"cat_embed_{order}_{feature.name}"]
     if feature.kind == "single":
         return [table[int(x[0])]]
@@ -123,11 +126,20 @@ def table_penalty(weights, table_l2: dict) -> float:
 
 
 def loss(
-    features, x, y, weights, deep_activation=None, use=(0, 1, 2), l2: float = 0.0, table_l2: dict | None = None
+    features,
+    x,
+    y,
+    weights,
+    deep_activation=None,
+    use=(0, 1, 2),
+    l2: float = 0.0,
+    table_l2: dict | None = None,
 ) -> float:
     """Mean squared error plus penalties."""
     errors = scores(features, x, weights, deep_activation, use) - y
-    return float(np.mean(errors**2)) + penalty(features, x, weights, l2) + table_penalty(weights, table_l2 or {})
+    return (
+        float(np.mean(errors**2)) + penalty(features, x, weights, l2) + table_penalty(weights, table_l2 or {})
+    )
 
 
 def gradients(function, weights: dict, step: float = 1e-6) -> dict[str, list[np.ndarray]]:

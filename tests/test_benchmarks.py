@@ -145,3 +145,70 @@ def test_only_one_system_computes_at_a_time(monkeypatch):
     answers = run.in_turn({"a": ("book", {}), "b": ("post", {})}, rounds=2)
     assert calls == ["a", "b", "a", "b", "a", "b", "end b", "end a"]
     assert answers == {"a": [{"seconds": 3}, {"seconds": 5}], "b": [{"seconds": 4}, {"seconds": 6}]}
+
+
+def test_the_systems_taken_apart_are_known_to_the_book_and_are_no_default():
+    from benchmarks.systems import book
+
+    asked = {request["model"] for module, request in run.COMPARED.values() if module == "book"}
+    assert asked <= set(book.MODELS)
+    default = run.parse(["rmse"]).systems
+    assert "DeepFM full" in default
+    assert not {f"DeepFM {name}" for name in run.TAKEN_APART} & set(default)
+
+
+def test_every_measurement_of_rmse_is_kept_by_split(monkeypatch, tmp_path):
+    class Fake:
+        def __init__(self, name, module, request, core=None):
+            self.seed, self.answers = request["seed"], 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def turn(self):
+            self.answers += 1
+            return {"seconds": 2.0 * self.answers, "rmse": self.seed / self.answers, "parameters": 7}
+
+    monkeypatch.setattr(run, "System", Fake)
+    monkeypatch.setattr(run, "_table", lambda *_: ("file", 1))
+    monkeypatch.setattr(results, "FILE", tmp_path / "results.json")
+    monkeypatch.setattr(results.store, "__defaults__", (tmp_path / "results.json",))
+    options = run.parse(["rmse", "--seeds", "1", "2", "--systems", "FM", "DeepFM full", "--cores", "0", "1"])
+    rows = [row for row in run.rmse(options) if row["metric"] == "rmse"]
+    assert {(row["system"], row["data"]): (row["value"], row["seconds"]) for row in rows} == {
+        (system, f"ml-1m, random {seed}"): (seed / members, 2.0 * members)
+        for seed in (1, 2)
+        for system, members in (
+            ("FM", 1), ("DeepFM full", 1), ("DeepFM full, mean of 2", 2), ("DeepFM full, mean of 3", 3),
+        )
+    }  # fmt: skip
+    stored = results.read(tmp_path / "results.json")
+    assert len(stored) == 16
+
+
+def test_splits_hold_out_what_they_say(tmp_path, monkeypatch):
+    from benchmarks import splits
+    from deepfm_helpers import datasets
+
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_000, seed=3)
+    monkeypatch.setattr(datasets, "load", lambda name: data)
+    _, train, test = splits.load("ml-100k", "random", 1)
+    _, inner, valid = splits.load("ml-100k", "valid", 1)
+    assert len(test) == 100
+    assert len(valid) == 90
+    assert set(inner.index) | set(valid.index) == set(train.index)
+    _, past, future = splits.load("ml-100k", "time", 1)
+    assert past.timestamp.max() <= future.timestamp.min()
+    held = data.ratings.iloc[5:25][["uid", "mid", "rating", "timestamp"]]
+    monkeypatch.setattr(datasets, "locate", lambda name: (tmp_path, ""))
+    with pytest.raises(FileNotFoundError, match=r"u1\.test"):
+        splits.load("ml-100k", "u1", 1)
+    held.to_csv(tmp_path / "u1.test", sep="\t", header=False, index=False)
+    _, train, test = splits.load("ml-100k", "u1", 1)
+    assert test.index.tolist() == list(range(5, 25))
+    assert len(train) == 980
+    with pytest.raises(ValueError, match="choose random or time"):
+        splits.load("ml-1m", "u1", 1)

@@ -161,3 +161,9 @@ def test_importing_the_package_loads_neither_tensorflow_nor_a_submodule():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_measurements_are_read_by_task():
+    frame = chapters.measured("reading")
+    assert set(frame.task) == {"reading"}
+    assert {"system", "data", "metric", "value", "spread", "n", "seconds"} <= set(frame.columns)

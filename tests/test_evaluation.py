@@ -150,3 +150,44 @@ def test_the_parts_of_an_fm_add_up_too():
     parts = evaluation.parts(model, x)
     assert list(parts) == ["first_order", "second_order", "bias"]
     np.testing.assert_allclose(parts.sum(axis=1), evaluation.predict(model, x), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("probability", "freedom", "value"),
+    [
+        (0.975, 1, 12.706),
+        (0.975, 2, 4.303),
+        (0.975, 4, 2.776),
+        (0.95, 9, 1.833),
+        (0.8, 4, 0.941),
+        (0.975, 120, 1.980),
+    ],
+)
+def test_quantiles_of_t_are_those_of_the_tables(probability, freedom, value):
+    assert evaluation.t_quantile(probability, freedom) == pytest.approx(value, abs=1e-3)
+
+
+def test_a_paired_difference_by_hand():
+    found = evaluation.paired_difference([1.0, 2.0, 3.5], [0.5, 1.0, 2.0])
+    assert found.difference == pytest.approx(1.0)
+    assert found.sd == pytest.approx(0.5)
+    half = 4.3027 * 0.5 / np.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((1 - half, 1 + half), abs=1e-4)
+    assert found.detectable == pytest.approx(half + 1.0607 * 0.5 / np.sqrt(3), abs=1e-3)
+    assert found.runs == 3
+
+
+def test_the_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        base = rng.normal(size=5)
+        found = evaluation.paired_difference(base + rng.normal(0.3, 1, size=5), base)
+        covered += found.low <= 0.3 <= found.high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_one_run_has_no_interval():
+    found = evaluation.paired_difference([1.0], [0.5])
+    assert found.difference == 0.5
+    assert found[["low", "high", "sd", "detectable"]].isna().all()

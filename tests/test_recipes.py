@@ -75,7 +75,9 @@ def test_refit_trains_on_all_rows_for_the_epochs_that_were_best(split, monkeypat
     assert seen[1][1] == best
 
 
-@pytest.mark.parametrize(("section", "value"), [("selection", "test rows"), ("training", {"schedule": "zigzag"})])
+@pytest.mark.parametrize(
+    ("section", "value"), [("selection", "test rows"), ("training", {"schedule": "zigzag"})]
+)
 def test_an_unknown_choice_is_refused(split, section, value):
     data, train, _ = split
     with pytest.raises(ValueError, match=r"test rows|zigzag"):
@@ -94,7 +96,9 @@ def test_the_penalty_is_that_of_one_rating(split):
     """λ ‖table‖² on the sum of squared errors is λ/n on their mean: the loss that Keras reports holds it."""
     data, train, _ = split
     recipe = recipes.changed(QUICK, {"penalty": {"uid": 7.0, "first_order": 3.0}, "selection": "all rows"})
-    fitted = recipes.fit(recipes.changed(recipe, {"training": {"epochs": 1, "learning_rate": 1e-9}}), data, train, 1)
+    fitted = recipes.fit(
+        recipes.changed(recipe, {"training": {"epochs": 1, "learning_rate": 1e-9}}), data, train, 1
+    )
     tables = {layer.name: layer.get_weights()[0] for layer in fitted.model.layers if layer.get_weights()}
     penalty = 7.0 * np.sum(tables["cat_embed_2d_uid"] ** 2)
     penalty += 3.0 * sum(np.sum(t**2) for name, t in tables.items() if name.startswith("cat_embed_1d"))

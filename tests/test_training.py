@@ -148,7 +148,9 @@ def test_fused_adam_takes_the_steps_of_adam(rows):
         weights.append(model.get_weights())
     for fused, plain in zip(*weights, strict=True):
         np.testing.assert_allclose(fused, plain, rtol=1e-3, atol=2e-5)
-    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(weights[0], small_model(fields).get_weights(), strict=True))
+    assert any(
+        np.abs(a - b).max() > 1e-3 for a, b in zip(weights[0], small_model(fields).get_weights(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("in_a_folder", [False, True])
@@ -169,7 +171,9 @@ def test_averaging_leaves_the_running_mean_of_the_weights(rows, tmp_path, in_a_f
     for expected, weight in zip(mean, model.trainable_weights, strict=True):
         np.testing.assert_allclose(np.array(weight), expected, rtol=1e-4, atol=1e-6)
     x, y = rows[2]
-    assert evaluation.rmse(y, evaluation.predict(model, x)) == pytest.approx(history.val_rmse.iloc[-1], rel=1e-5)
+    assert evaluation.rmse(y, evaluation.predict(model, x)) == pytest.approx(
+        history.val_rmse.iloc[-1], rel=1e-5
+    )
 
 
 def test_an_interrupted_run_goes_on_with_its_running_mean(rows, tmp_path):
@@ -184,7 +188,9 @@ def test_an_interrupted_run_goes_on_with_its_running_mean(rows, tmp_path):
 
 def test_the_best_epoch_is_that_of_the_error_without_penalties(rows):
     fields, train_xy, valid_xy = rows
-    model = small_model(fields, l2=0.0, embedding_spread=0.001, table_l2={"uid": 0.3, "mid": 0.3, "deep": 0.3})
+    model = small_model(
+        fields, l2=0.0, embedding_spread=0.001, table_l2={"uid": 0.3, "mid": 0.3, "deep": 0.3}
+    )
     history = training.train(model, train_xy, valid_xy, epochs=4, batch_size=128, patience=9, seed=1)
     assert (history.val_loss > history.val_rmse**2 * 1.001).all()
     x, y = valid_xy

@@ -1,23 +1,75 @@
 """This book's models and training, called as a reader would call them.
 
-`MODELS` holds what the task rmse can name: functions of the dataset and the training rows that return a
-function from rows to scores. A new model of the book needs one more entry.
+`MODELS` holds what the task rmse can name: functions of the dataset, the training rows and a seed that return a
+function from rows to scores or a fitted recipe. A new model of the book needs one more entry.
 """
 
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
+from benchmarks import splits
 from benchmarks.systems import protocol
-from deepfm_helpers import datasets, evaluation, features, models, training
+from deepfm_helpers import datasets, evaluation, features, models, recipes, training
 from deepfm_helpers._keras import keras
+from deepfm_helpers.features import Cross
 
 Scores = Callable[[pd.DataFrame], object]
 
 
-def deepfm(data: datasets.MovieLens, rows: pd.DataFrame, request: dict, *more) -> Scores:
-    """The sound DeepFM of chapter 6 on all six fields."""
+def constant(data: datasets.MovieLens, rows: pd.DataFrame, seed: int) -> Scores:
+    """The mean of the training rows."""
+    return lambda frame: np.full(len(frame), rows.rating.mean())
+
+
+def offsets(data: datasets.MovieLens, rows: pd.DataFrame, seed: int) -> Scores:
+    """Mean, film offset and user offset."""
+    return lambda frame: evaluation.bias_predictions(rows, frame)
+
+
+def recipe(made: dict, build: Callable | None = None) -> Callable:
+    """A model of `MODELS` that follows a recipe of `deepfm_helpers.recipes`."""
+    return lambda data, rows, seed: recipes.fit(made, data, rows, seed, build)
+
+
+def wide_deep(features, **options) -> keras.Model:
+    """Wide & Deep: crosses go to the wide side alone."""
+    crosses = [field for field in features if isinstance(field, Cross)]
+    return models.wide_deep_model([f for f in features if f not in crosses], crosses, **options)
+
+
+FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
+PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}
+MODELS = {
+    "constant": constant,
+    "offsets": offsets,
+    "mf": recipe(SIDE | {"describe": {"fields": ("uid", "mid")}, "model": PAIRS_ONLY}, models.fm_model),
+    "fm": recipe(SIDE | {"model": PAIRS_ONLY}, models.fm_model),
+    "fm_full": recipe(FULL | {"model": PAIRS_ONLY}, models.fm_model),
+    "wide_deep": recipe(SIDE | {"crosses": [("gender", "genre"), ("age", "genre")]}, wide_deep),
+    "as_published": recipe(models.AS_PUBLISHED),
+    "repaired": recipe(recipes.REPAIRED),
+    "full": recipe(FULL),
+    "full, no history or time": recipe(SIDE),
+    "full, 64 components": recipe(recipes.changed(FULL, {"history": {"components": 64}})),
+    "full, k = 40": recipe(recipes.changed(FULL, {"model": {"k": 40}})),
+    "full, dropout 0.2": recipe(recipes.changed(FULL, {"model": {"dnn_dr": 0.2}})),
+    "full, no averaging": recipe(recipes.changed(FULL, {"training": {"averaging": 0.0}})),
+    "full, falling rate instead of averaging": recipe(
+        recipes.changed(FULL, {"training": {"averaging": 0.0, "schedule": "cosine", "learning_rate": 6e-3}})
+    ),
+    "full, one penalty for all tables": recipe(
+        recipes.changed(FULL, {"penalty": dict.fromkeys([*recipes.FULL["penalty"]], 20.0) | {"deep": 1e-4}})
+    ),
+}
+
+
+def train(request: dict) -> None:
+    """`fit` on six fields, at the architecture of the request, an epoch for each turn."""
+    training.set_seed(request["seed"])
+    data, rows, _ = splits.load(request["data"], request["how"], request["split"])
     fields = features.describe(data)
     train, valid = features.split_rows(rows, 0.1, seed=request["seed"])
     model = models.deep_fm_model(
@@ -27,22 +79,6 @@ def deepfm(data: datasets.MovieLens, rows: pd.DataFrame, request: dict, *more) -
         dnn_dr=request["dropout"],
         mean_rating=float(train.rating.mean()),
     )[-1]
-    return _trained(model, fields, train, valid, request, *more)
-
-
-def as_published(data: datasets.MovieLens, rows: pd.DataFrame, request: dict, *more) -> Scores:
-    """The post's model by this book's code, `models.AS_PUBLISHED`."""
-    published = models.AS_PUBLISHED
-    fields = features.describe(data, **published["describe"])
-    train, valid = features.split_rows(rows, **published["split"])
-    model = models.deep_fm_model(features=fields, **published["model"])[-1]
-    return _trained(model, fields, train, valid, request, *more)
-
-
-MODELS = {"deepfm": deepfm, "as_published": as_published}
-
-
-def _trained(model, fields, train, valid, request: dict, *more) -> Scores:
     training.train(
         model,
         features.df2xy(train, fields),
@@ -51,29 +87,21 @@ def _trained(model, fields, train, valid, request: dict, *more) -> Scores:
         batch_size=request["batch_size"],
         patience=request["patience"],
         seed=request["seed"],
-        callbacks=more,
+        callbacks=[protocol.epoch_turns(keras, request["rows"])],
     )
-    return lambda frame: evaluation.predict(model, features.df2xy(frame, fields)[0])
-
-
-def _split(request: dict):
-    training.set_seed(request["seed"])
-    data = datasets.load(request["data"])
-    joined = datasets.join(data.ratings, data.movies, data.users)
-    return data, *features.split_rows(joined, 0.1, seed=request["split"])
-
-
-def train(request: dict) -> None:
-    data, rows, _ = _split(request)
-    MODELS[request["model"]](data, rows, request, protocol.epoch_turns(keras, request["rows"]))
 
 
 def rmse(request: dict) -> None:
-    data, rows, test = _split(request)
+    """Answers once for each of `members` models of different seeds, with the mean of all so far."""
+    data, rows, test = splits.load(request["data"], request["how"], request["split"])
+    y, total = test.rating.to_numpy(), 0.0
     started = time.perf_counter()
-    predicted = MODELS[request["model"]](data, rows, request)(test)
-    seconds = time.perf_counter() - started
-    protocol.turn(seconds=seconds, rmse=evaluation.rmse(test.rating, predicted))
+    for member in range(request.get("members", 1)):
+        made = MODELS[request["model"]](data, rows, request["seed"] + 1000 * member)
+        total = total + (made.predict(test) if isinstance(made, recipes.Fitted) else made(test))
+        seconds = time.perf_counter() - started
+        size = {"parameters": made.parameters} if isinstance(made, recipes.Fitted) else {}
+        protocol.turn(seconds=seconds, rmse=evaluation.rmse(y, total / (member + 1)), **size)
 
 
 def scale(request: dict) -> None:

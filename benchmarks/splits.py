@@ -1,0 +1,38 @@
+"""The ways in which the task rmse parts a dataset into training rows and test rows."""
+
+import pandas as pd
+
+from deepfm_helpers import datasets, features
+
+HOW = ("random", "valid", "time", "u1")
+
+
+def load(name: str, how: str, seed: int) -> tuple[datasets.MovieLens, pd.DataFrame, pd.DataFrame]:
+    """The dataset, its joined training rows and its joined test rows.
+
+    Args:
+        name: "ml-1m" or "ml-100k".
+        how: "random" holds out a tenth of the rows, drawn with the seed; "valid" a tenth of what is left, for
+            choosing settings; "time" the latest tenth; "u1" is the split
+            published with MovieLens-100K, whose folder must hold `u1.test`.
+        seed: of the random split.
+
+    Raises:
+        ValueError: an unknown `how`, or u1 of another dataset.
+        FileNotFoundError: `u1.test` is not there.
+    """
+    data = datasets.load(name)
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    if how == "valid":
+        return data, *features.split_rows(features.split_rows(joined, 0.1, seed=seed)[0], 0.1, seed=seed)
+    if how in ("random", "time"):
+        return data, *features.split_rows(joined, 0.1, seed=seed, by=how)
+    if how != "u1" or name != "ml-100k":
+        raise ValueError(f"no split {how} of {name}: choose random or time, or u1 of ml-100k")
+    file = datasets.locate(name)[0] / "u1.test"
+    if not file.exists():
+        raise FileNotFoundError(f"{file.name} is not in the folder of {name}; the official archive holds it")
+    held = pd.read_csv(file, sep="\t", names=["uid", "mid", "rating", "timestamp"])
+    pairs = pd.MultiIndex.from_frame(joined[["uid", "mid"]])
+    out = pairs.isin(pd.MultiIndex.from_frame(held[["uid", "mid"]]))
+    return data, joined[~out], joined[out]
