@@ -156,7 +156,7 @@ def test_encode_says_what_is_wrong(joined):
         Feature("uid", "single", "uid", 10).encode(joined.iloc[[0, -1]].assign(uid=[1, 60]))
     with pytest.raises(ValueError, match="feature uid: ids -1 to"):
         Feature("uid", "single", "uid", 10).encode(joined.iloc[:2].assign(uid=[-1, 3]))
-    with pytest.raises(ValueError, match="kind 'many' is not numeric, single or multi"):
+    with pytest.raises(ValueError, match="kind 'many' is not one of numeric, single, multi, known"):
         Feature("uid", "many", "uid")
     with pytest.raises(ValueError, match="pooling 'max' is not one of mean"):
         Feature("genre", "multi", "movie_genre", pooling="max")
@@ -251,3 +251,11 @@ def test_a_random_split_favours_no_row():
 def test_a_split_says_what_is_wrong(joined, options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         split_rows(joined, **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"), [("known", None), ("known", np.zeros((3, 2))), ("single", np.zeros((4, 2)))]
+)
+def test_a_known_field_and_no_other_has_a_table_of_its_ids(kind, table):
+    with pytest.raises(ValueError, match="size \\+ 1 = 4 rows"):
+        Feature("rated", kind, "uid", 3, table=table)
