@@ -143,9 +143,10 @@ def scale(rows: pd.DataFrame) -> np.ndarray:
         ("thousand rows a second", "peak memory (GiB)"),
         strict=True,
     ):
-        values = rows[rows.metric == metric].set_index("millions").value.sort_index() / unit
         new_axes(ax, xlabel="million ratings", ylabel=label)
-        ax.plot(values.index, values, "o-", color=BLUE)
+        for (_, of_one), colour in zip(rows[rows.metric == metric].groupby("system"), COLOURS, strict=False):
+            values = of_one.set_index("millions").value.sort_index() / unit
+            ax.plot(values.index, values, "o-", color=colour)
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter("{x:g}")
         ax.set_ylim(bottom=0)
