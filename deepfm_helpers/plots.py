@@ -121,10 +121,11 @@ def error_and_seconds(table: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Ax
             color=BLUE if ours else RED,
             mfc=BLUE if ours else "white",
         )
-        ax.annotate(name, (row.seconds, row.RMSE), (5, 3), textcoords="offset points", fontsize=8)
+        place = (5, -11) if ours else (5, 4)
+        ax.annotate(name, (row.seconds, row.RMSE), place, textcoords="offset points", fontsize=8)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.margins(x=0.25)
+    ax.margins(x=0.3, y=0.1)
     return ax
 
 
@@ -149,6 +150,7 @@ def scale(rows: pd.DataFrame) -> np.ndarray:
             ax.plot(values.index, values, "o-", color=colour)
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter("{x:g}")
+        ax.margins(y=0.1)
         ax.set_ylim(bottom=0)
     return axes
 
