@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build" / "bench"
 ARCHITECTURE = {"k": 16, "dnn_dim": [64, 32], "dropout": 0.2, "batch_size": 2048, "patience": 3}
 PEERS = ("deepctr", "myfm")
-_making_tables = threading.Lock()
 
 TAKEN_APART = (
     "full, 64 components", "full, k = 40", "full, dropout 0.2", "full, no averaging",
@@ -141,8 +140,7 @@ def training(options) -> list[dict]:
     table, rows = _table(options.data, "random", 1)
     request = {
         **ARCHITECTURE, "task": "training", "data": options.data, "table": table, "how": "random",
-        "split": 1, "seed": 1,
-        "rows": rows, "epochs": 1000, "patience": 1000, "model": "deepfm",
+        "split": 1, "seed": 1, "rows": rows, "epochs": 1000, "patience": 1000,
     }  # fmt: skip
     large = f"book, batches of {options.batch}"
     systems = {
@@ -192,7 +190,7 @@ def rmse(options) -> list[dict]:
         core = cores.get()
         try:
             module, asked = COMPARED[name]
-            table, rows = _table(options.data, how, seed)
+            table, rows = tables[how, seed]
             request = {
                 **ARCHITECTURE, "task": "rmse", "data": options.data, "table": table, "how": how, "split": seed,
                 "seed": seed, "rows": rows, **asked,
@@ -215,6 +213,8 @@ def rmse(options) -> list[dict]:
         return measured
 
     storing = threading.Lock()
+    # Made beforehand, once a split: nothing else is to compute while a system is timed.
+    tables = {(how, s): _table(options.data, how, s) for how in options.splits for s in options.seeds}
     jobs = [(how, seed, name) for how in options.splits for seed in options.seeds for name in options.systems]
     with ThreadPoolExecutor(len(options.cores)) as pool:
         return [row for measured in pool.map(measure, jobs) for row in measured]
@@ -233,20 +233,19 @@ def _table(name: str, how: str, seed: int) -> tuple[str, int]:
     from deepfm_helpers import features, models
 
     file = BUILD / f"{name}-{how}-{seed}.npz"
-    with _making_tables:
-        data, *parts = splits.load(name, how, seed)
-        fields = features.describe(data)
-        published = features.describe(data, **models.AS_PUBLISHED["describe"])
-        columns = {f"size_{f.name}": f.size for f in fields} | {"size_post_genre": published[-1].size}
-        for part, frame in zip(("train", "test"), parts, strict=True):
-            columns |= {f"{part}_{f.name}": f.encode(frame) for f in fields}
-            columns[f"{part}_occupation_code"] = frame["occupation"].to_numpy()
-            columns[f"{part}_post_genre"] = published[-1].encode(frame)
-            columns[f"{part}_rating"] = frame["rating"].to_numpy()
-            columns[f"{part}_timestamp"] = frame["timestamp"].to_numpy()
-        part = file.with_name(file.stem + ".part.npz")
-        np.savez(part, **columns)
-        os.replace(part, file)
+    data, *parts = splits.load(name, how, seed)
+    fields = features.describe(data)
+    published = features.describe(data, **models.AS_PUBLISHED["describe"])
+    columns = {f"size_{f.name}": f.size for f in fields} | {"size_post_genre": published[-1].size}
+    for part, frame in zip(("train", "test"), parts, strict=True):
+        columns |= {f"{part}_{f.name}": f.encode(frame) for f in fields}
+        columns[f"{part}_occupation_code"] = frame["occupation"].to_numpy()
+        columns[f"{part}_post_genre"] = published[-1].encode(frame)
+        columns[f"{part}_rating"] = frame["rating"].to_numpy()
+        columns[f"{part}_timestamp"] = frame["timestamp"].to_numpy()
+    part = file.with_name(file.stem + ".part.npz")
+    np.savez(part, **columns)
+    os.replace(part, file)
     n = len(columns["train_rating"])
     return str(file), n - round(0.1 * n)
 
@@ -285,15 +284,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--cores",
         type=int,
         nargs="+",
-        default=sorted(range(min(2, os.cpu_count() or 1))),
+        default=list(range(min(2, os.cpu_count() or 1))),
         help="rmse: as many systems at a time, each on a core of its own",
     )
     parser.add_argument(
         "--systems",
         nargs="+",
-        default=[n for n in COMPARED if "full, " not in n],
+        default=[name for name in COMPARED if name.removeprefix("DeepFM ") not in TAKEN_APART],
         choices=COMPARED,
-        help="rmse",
+        help="rmse; by default all but the changes to the full model, which are for --splits valid",
     )
     options = parser.parse_args(arguments)
     options.tasks = options.tasks or list(TASKS)

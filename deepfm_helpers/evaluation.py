@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import combinations
 from math import factorial, gamma
 
@@ -61,6 +62,7 @@ def baselines(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: {"rmse": rmse(y, p), "mae": mae(y, p)} for name, p in predictions.items()}).T
 
 
+@cache
 def t_quantile(probability: float, freedom: int) -> float:
     """The value that Student's t with so many degrees of freedom stays below with a probability (0.5 to 1)."""
     t = np.linspace(0, 700, 2_000_001)

@@ -155,9 +155,8 @@ def _train(recipe, data, rows, valid, seed, build, stop_after=None):
     model = (build or _deep_fm)(features=fields, **options)
     asked = dict(recipe["training"])
     steps = max(round(len(rows) / asked["batch_size"]), min(100, len(rows) // 16))
-    asked["batch_size"] = -(
-        -len(rows) // steps
-    )  # all batches alike: a last one of a few rows would be a wild step
+    # All batches alike: a last one of a few rows would be a wild step.
+    asked["batch_size"] = -(-len(rows) // steps)
     asked["learning_rate"] = _schedule(
         asked.pop("schedule", "constant"), asked["learning_rate"], steps, steps * asked["epochs"]
     )

@@ -154,6 +154,7 @@ def test_the_systems_taken_apart_are_known_to_the_book_and_are_no_default():
     assert asked <= set(book.MODELS)
     default = run.parse(["rmse"]).systems
     assert "DeepFM full" in default
+    assert {name for name in run.COMPARED if not name.startswith("DeepFM full, ")} <= set(default)
     assert not {f"DeepFM {name}" for name in run.TAKEN_APART} & set(default)
 
 
