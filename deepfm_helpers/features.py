@@ -32,6 +32,7 @@ class Feature:
         pooling: how the vectors of a multi-valued field are combined, see `layers.PoolValues`.
         table: of a known field: what is known of each id, float32 (size + 1, d). The model does not change it; it
             learns the matrix (d, k) that turns a row into a vector.
+        wide: the field enters the first order alone: its values have a weight each, and no vector.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Feature:
     truncating: str = "post"
     pooling: str = "mean"
     table: np.ndarray | None = field(default=None, repr=False, compare=False)
+    wide: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -6,6 +6,7 @@ fact that a user rated a film, and when.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +41,64 @@ class SinceFirst(Feature):
         first = self.first[frame["uid"].to_numpy()]
         quarters = np.maximum(frame["timestamp"].to_numpy(np.int64) - first, 0) / (DAY / 96)
         return (1 + np.log2(1 + quarters)).clip(1, self.size).astype(np.int32)[:, None]
+
+
+@dataclass(frozen=True)
+class Stretch(Feature):
+    """Which stretch of a user's ratings a rating falls into, the stretches of all users numbered from 1.
+
+    `starts` holds uid · 2³³ + the time (in seconds) at which a stretch begins, in order; a user's first stretch
+    begins at time 0. Users without a stretch get 0.
+    """
+
+    starts: np.ndarray = field(default=None, repr=False, compare=False)
+
+    def encode(self, frame: pd.DataFrame) -> np.ndarray:
+        uid = frame["uid"].to_numpy(np.int64)
+        found = np.searchsorted(self.starts, _moment(uid, frame["timestamp"].to_numpy(np.int64)), "right")
+        owner = self.starts[np.maximum(found - 1, 0)] >> 33
+        return np.where(owner == uid, found, 0).astype(np.int32)[:, None]
+
+
+def _moment(uid: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
+    return (uid << 33) + timestamp
+
+
+def stretches(
+    train: pd.DataFrame, lengths: Sequence[int] = (8, 16, 32), seed: int = 0
+) -> tuple[Stretch, ...]:
+    """Describes one wide field for each length: the user's training ratings in order of time, cut into stretches.
+
+    What a person rates in one go resembles itself: the mood, the evening, the page of films that was shown. Every
+    user's n ratings are cut into round(n / length) stretches, one at least, of about equal numbers of ratings. All
+    cuts of a length are then moved by one random share of a stretch, so that models of different seeds cut elsewhere.
+
+    Args:
+        train: training rows, with uid and timestamp.
+        lengths: how many ratings a stretch holds, about.
+        seed: of the random shares.
+
+    Raises:
+        ValueError: a length below 1.
+    """
+    if min(lengths) < 1:
+        raise ValueError(f"lengths = {tuple(lengths)}: a stretch holds at least one rating")
+    uid, timestamp = train["uid"].to_numpy(np.int64), train["timestamp"].to_numpy(np.int64)
+    order = np.lexsort((timestamp, uid))
+    uid, timestamp = uid[order], timestamp[order]
+    first = np.flatnonzero(np.r_[True, uid[1:] != uid[:-1]])
+    n = np.diff(np.r_[first, len(uid)])
+    position, n = np.arange(len(uid)) - np.repeat(first, n), np.repeat(n, n)
+    fields = []
+    for length, share in zip(lengths, np.random.default_rng(seed).random(len(lengths)), strict=True):
+        number = np.maximum(np.round(n / length), 1)
+        stretch = (position * number / n + share).astype(np.int64)
+        begins = (position == 0) | np.r_[True, stretch[1:] != stretch[:-1]]
+        starts = np.unique(_moment(uid, np.where(position == 0, 0, timestamp))[begins])
+        fields.append(
+            Stretch(f"stretch_{length}", "single", "timestamp", len(starts), wide=True, starts=starts)
+        )
+    return tuple(fields)
 
 
 def describe(data, train: pd.DataFrame, components: int = 250, seed: int = 0) -> tuple[Feature, ...]:

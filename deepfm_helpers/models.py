@@ -85,12 +85,15 @@ def fm_1d(
         embedding_spread: standard deviation of the weights at the start; None: Keras' default (the post).
         l2: penalty on the squares of the weights that a row uses, see `layers.BatchL2`.
         table_l2: penalty on all squares of a table, whatever the batch uses (Keras' own regularizers): factor by
-            field name for the vectors, under "first_order" for the weights of all fields.
+            field name for the vectors, under "first_order" for the weights of all fields; a wide field has
+            no vectors, and a factor under its name is for its weights.
 
     Returns:
         Tensor (None, 1).
     """
     features = _features(features, n_uid, n_mid, n_genre)
+    if unknown := set(table_l2 or {}) - {f.name for f in features} - {"first_order", "deep"}:
+        raise ValueError(f"table_l2: no field {', '.join(sorted(unknown))}, and not first_order or deep")
     embedded, _ = _embed(features, inputs, 1, "1d", numeric_bias, embedding_spread, l2, table_l2)
     terms = [
         layers.Reshape((1,), name=f"flat_1d_{f.name}")(e) for f, e in zip(features, embedded, strict=True)
@@ -123,9 +126,12 @@ def fm_2d(
 
     Returns:
         y_fm_2d: tensor (None, 1). With pooling "multi_hot" it holds the pairs inside the field as well.
-        embed_2d: tensor (None, p, k), one vector per field, which the deep part shares.
+        embed_2d: tensor (None, p, k), one vector per field that is not wide, which the deep part shares.
     """
     features = _features(features, n_uid, n_mid, n_genre)
+    inputs, features = zip(
+        *((x, f) for x, f in zip(inputs, features, strict=True) if not f.wide), strict=True
+    )
     pooled, raw = _embed(features, inputs, k, "2d", numeric_bias, embedding_spread, l2, table_l2)
     embed_2d = layers.Concatenate(axis=1, name="concat_embed_2d")(pooled) if len(pooled) > 1 else pooled[0]
     within = [
@@ -309,8 +315,6 @@ def _embed(
 ) -> tuple:
     """Every field as one vector per row, (None, 1, k), and its values' vectors before pooling, or None."""
     table_l2 = table_l2 or {}
-    if unknown := set(table_l2) - {f.name for f in features} - {"first_order", "deep"}:
-        raise ValueError(f"table_l2: no field {', '.join(sorted(unknown))}, and not first_order or deep")
 
     def start(default: str):  # one initializer for each table: a shared one would draw the same numbers again
         return default if spread is None else keras.initializers.RandomNormal(stddev=spread)
@@ -318,7 +322,9 @@ def _embed(
     k = int(k)
     pooled, raw = [], []
     for feature, x in zip(features, inputs, strict=True):
-        penalty = _squares(table_l2.get("first_order" if order == "1d" else feature.name, 0.0))
+        first_order = table_l2.get("first_order", 0.0)
+        own = table_l2.get(feature.name, first_order if feature.wide else 0.0)
+        penalty = _squares(own if order == "2d" or feature.wide else first_order)
         if feature.kind in ("numeric", "known"):
             bias = numeric_bias and feature.kind == "numeric"
             dense = layers.Dense(

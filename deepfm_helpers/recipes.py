@@ -2,8 +2,8 @@
 
 A recipe is a dict of sections:
 
-- `describe`, arguments of `features.describe`; `history`, of `history.describe` (absent: no history);
-  `crosses`, pairs of field names for `features.cross`;
+- `describe`, arguments of `features.describe`; `history`, of `history.describe`, and `stretches`, of
+  `history.stretches` (absent: no such fields); `crosses`, pairs of field names for `features.cross`;
 - `model`, of `models.deep_fm_model`; `mean_rating` "train" stands for the mean of the training rows;
 - `penalty`, see below; `split`, of `features.split_rows`; `training`, of `training.train`, and `schedule`;
 - `selection`, see `fit`.
@@ -60,15 +60,20 @@ REPAIRS = {
 FULL = {
     "describe": {},
     "history": {"components": 250},
+    "stretches": {"lengths": (8, 16, 32)},
     "model": {"k": 24, "dnn_dim": (64, 32), "dnn_dr": 0.0, "mean_rating": "train", "embedding_spread": 0.05},
-    "penalty": {**PENALTY, "uid": 20.0, "mid": 50.0, "rated": 15.0, "raters": 15.0, "deep": 1e-4},
+    "penalty": {
+        **PENALTY,
+        **{"uid": 20.0, "mid": 50.0, "rated": 15.0, "raters": 15.0, "deep": 1e-4},
+        **dict.fromkeys(("stretch_8", "stretch_16", "stretch_32"), 60.0),
+    },
     "training": AVERAGED,
     "selection": "all rows",
 }
-"""The full model of chapter 11: all fields, history, time, a penalty for each table, averaged weights."""
+"""The full model of chapter 11: all fields, history, time, stretches, a penalty for each table, averaged weights."""
 
 
-WITHOUT_HISTORY = {name: section for name, section in FULL.items() if name != "history"} | {
+WITHOUT_HISTORY = {name: FULL[name] for name in FULL if name not in ("history", "stretches")} | {
     "penalty": {**PENALTY, "deep": 3e-4}
 }
 """The same without history and time, for models to compare with; its penalties were chosen without them."""
@@ -144,6 +149,8 @@ def _train(recipe, data, rows, valid, seed, build, stop_after=None):
     if "history" in recipe:
         fields += history.describe(data, rows, **recipe["history"])
     named = {field.name: field for field in fields}
+    if "stretches" in recipe:
+        fields += history.stretches(rows, seed=seed, **recipe["stretches"])
     fields += tuple(features.cross(named[a], named[b]) for a, b in recipe.get("crosses", ()))
     options = dict(recipe["model"])
     if options.get("mean_rating") == "train":

@@ -55,6 +55,8 @@ def second_order(features, row, weights) -> float:
     """Sum of the dot products of all pairs; with multi_hot every value is a feature of its own."""
     vectors = []
     for feature, x in zip(features, row, strict=True):
+        if feature.wide:
+            continue
         if feature.pooling == "multi_hot" and feature.kind == "multi":
             vectors += values_of(feature, x, weights, "2d")
         else:
@@ -64,7 +66,9 @@ def second_order(features, row, weights) -> float:
 
 def deep(features, row, weights, deep_activation: str | None) -> float:
     """The network on the vectors of the fields, one after the other."""
-    hidden = np.concatenate([pooled(f, x, weights, "2d") for f, x in zip(features, row, strict=True)])
+    hidden = np.concatenate(
+        [pooled(f, x, weights, "2d") for f, x in zip(features, row, strict=True) if not f.wide]
+    )
     depth = sum(name.startswith("deep_") and name != "deep_output" for name in weights)
     for i in range(1, depth + 1):
         kernel, bias = weights[f"deep_{i}"]
@@ -106,22 +110,24 @@ def penalty(features, x, weights, l2: float) -> float:
         for feature, ids in zip(features, row, strict=True):
             if feature.kind in ("numeric", "known"):
                 continue
-            for order in ("1d", "2d"):
+            for order in ("1d",) if feature.wide else ("1d", "2d"):
                 (table,) = weights[f"cat_embed_{order}_{feature.name}"]
                 squares += sum(float(table[int(i)] @ table[int(i)]) for i in ids if i > 0)
     return l2 * squares / len(x[0])
 
 
-def table_penalty(weights, table_l2: dict) -> float:
-    """factor · (all squares of a table), table by table."""
+def table_penalty(features, weights, table_l2: dict) -> float:
+    """factor · (all squares of a table), table by table; weights of a wide field may have a factor of their own."""
+    own = {f"cat_embed_1d_{f.name}": f.name for f in features if f.wide and f.name in table_l2}
     total = 0.0
-    for name, factor in table_l2.items():
-        for layer, (array, *_) in weights.items():
-            of_field = layer in (f"cat_embed_2d_{name}", f"num_dense_2d_{name}")
-            of_first_order = name == "first_order" and layer.startswith(("cat_embed_1d_", "num_dense_1d_"))
-            of_network = name == "deep" and layer.startswith("deep_")
-            if of_field or of_first_order or of_network:
-                total += factor * float(np.sum(array**2))
+    for layer, (array, *_) in weights.items():
+        if layer.startswith("deep_"):
+            name = "deep"
+        elif layer.startswith(("cat_embed_1d_", "num_dense_1d_")):
+            name = own.get(layer, "first_order")
+        else:
+            name = layer.removeprefix("cat_embed_2d_").removeprefix("num_dense_2d_")
+        total += table_l2.get(name, 0.0) * float(np.sum(array**2))
     return total
 
 
@@ -137,9 +143,8 @@ def loss(
 ) -> float:
     """Mean squared error plus penalties."""
     errors = scores(features, x, weights, deep_activation, use) - y
-    return (
-        float(np.mean(errors**2)) + penalty(features, x, weights, l2) + table_penalty(weights, table_l2 or {})
-    )
+    penalties = penalty(features, x, weights, l2) + table_penalty(features, weights, table_l2 or {})
+    return float(np.mean(errors**2)) + penalties
 
 
 def gradients(function, weights: dict, step: float = 1e-6) -> dict[str, list[np.ndarray]]:

@@ -182,12 +182,14 @@ def test_every_measurement_of_rmse_is_kept_by_split(monkeypatch, tmp_path):
     assert {(row["system"], row["data"]): (row["value"], row["seconds"]) for row in rows} == {
         (system, f"ml-1m, random {seed}"): (seed / members, 2.0 * members)
         for seed in (1, 2)
-        for system, members in (
-            ("FM", 1), ("DeepFM full", 1), ("DeepFM full, mean of 2", 2), ("DeepFM full, mean of 3", 3),
-        )
-    }  # fmt: skip
+        for system, members in [
+            ("FM", 1),
+            ("DeepFM full", 1),
+            *((f"DeepFM full, mean of {members}", members) for members in (2, 3, 4, 5)),
+        ]
+    }
     stored = results.read(tmp_path / "results.json")
-    assert len(stored) == 16
+    assert len(stored) == 24
 
 
 def test_splits_hold_out_what_they_say(tmp_path, monkeypatch):

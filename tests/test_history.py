@@ -89,6 +89,56 @@ def test_who_is_unknown_to_the_training_rows_has_no_history(split):
     np.testing.assert_allclose([rated[0, :4], raters[0, :4]], 0, atol=1e-5)
 
 
+def test_stretches_cut_the_ratings_of_a_user_in_order_of_time(split):
+    train = split[1].sort_values(["uid", "timestamp"], ignore_index=True)
+    for field, length in zip(history.stretches(train, (3, 8), seed=5), (3, 8), strict=True):
+        number = pd.Series(field.encode(train)[:, 0], name="number")
+        step, new_user = np.diff(number), np.diff(train.uid) > 0
+        assert set(step[~new_user]) == {0, 1}
+        assert set(step[new_user]) == {1}
+        assert (number.iloc[0], number.iloc[-1]) == (1, field.size)
+        assert field.wide
+        for _, mine in number.groupby(train.uid):
+            cuts = max(round(len(mine) / length), 1)
+            assert cuts <= mine.nunique() <= cuts + 1
+            assert mine.value_counts().max() <= np.ceil(len(mine) / cuts)
+
+
+def test_another_seed_cuts_elsewhere(split):
+    one, same, other = (history.stretches(split[1], (8,), seed)[0].starts for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_a_new_rating_falls_into_the_stretch_of_its_time_and_a_stranger_into_none():
+    train = pd.DataFrame({"uid": [2] * 40 + [5] * 2, "timestamp": [*range(100, 500, 10), 10, 20]})
+    (field,) = history.stretches(train, (8,))
+    uid, begins = np.divmod(field.starts, 2**33)
+
+    def found(uid, timestamp):
+        return field.encode(pd.DataFrame({"uid": uid, "timestamp": timestamp}))[:, 0].tolist()
+
+    assert found(uid, begins) == list(range(1, field.size + 1))
+    later = (begins > 0).nonzero()[0]
+    assert found(uid[later], begins[later] - 1) == later.tolist()
+    last = int(np.flatnonzero(uid == 2)[-1]) + 1
+    assert found([2, 2, 5, 1, 3, 9], [0, 10**9, 0, 10, 10, 10]) == [1, last, last + 1, 0, 0, 0]
+
+
+def test_stretches_hold_neither_stars_nor_held_out_rows(split):
+    _, train, test = split
+    before = told(history.stretches(train), test)
+    assert len({field.max() for field in before}) == 3
+    for other in (train.assign(rating=1), train.sample(frac=1, random_state=0)):
+        for one, two in zip(before, told(history.stretches(other), test), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_a_stretch_without_ratings_is_refused(split):
+    with pytest.raises(ValueError, match="at least one rating"):
+        history.stretches(split[1], (8, 0))
+
+
 def test_more_components_than_films_are_refused(split):
     data, train, _ = split
     with pytest.raises(ValueError, match="choose 1 to"):

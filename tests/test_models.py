@@ -116,15 +116,27 @@ def test_keras_and_the_numpy_reference_agree(case, few, float64, monkeypatch):
 def test_a_known_field_enters_through_a_trained_matrix_and_stays_as_it_is(float64):
     table = np.random.default_rng(5).normal(size=(6, 3))
     fields = [*FIELDS[1:3], Feature("rated", "known", "uid", 5, table=table)]
-    x = [X[1], X[2], X[1]]
-    penalties = {"rated": 0.2, "first_order": 0.1}
+    before = agree(fields, [X[1], X[2], X[1]], {"rated": 0.2, "first_order": 0.1})
+    np.testing.assert_array_equal(before["known_2d_rated"][0], table)
+
+
+@pytest.mark.parametrize("penalties", [{"genre": 0.2, "first_order": 0.1}, {"first_order": 0.1}, {}])
+@pytest.mark.parametrize("few", [0, 100], ids=["look-ups", "one-hot rows"])
+def test_a_wide_field_has_weights_and_no_vectors(penalties, few, float64, monkeypatch):
+    monkeypatch.setattr(models, "FEW_VALUES", few)
+    before = agree([*FIELDS[1:3], replace(FIELDS[3], wide=True)], X[1:], penalties)
+    assert "cat_embed_1d_genre" in before
+    assert "cat_embed_2d_genre" not in before
+
+
+def agree(fields, x, penalties) -> dict:
+    """Score and one step of gradient descent are those of the reference; returns the weights before the step."""
     model = models.deep_fm_model(features=fields, k=2, dnn_dim=(3,), dnn_dr=0.0, table_l2=penalties)[3]
     rng = np.random.default_rng(3)
     for layer in model.layers:
         if layer.trainable_weights:
             layer.set_weights([rng.normal(0, 0.6, w.shape) for w in layer.get_weights()])
     before = reference.weights_of(model)
-    np.testing.assert_array_equal(before["known_2d_rated"][0], table)
     np.testing.assert_allclose(answer(model, x), reference.scores(fields, x, before), rtol=1e-12)
     slopes = reference.gradients(
         lambda w: reference.loss(fields, x, Y, w, table_l2=penalties),
@@ -136,6 +148,7 @@ def test_a_known_field_enters_through_a_trained_matrix_and_stays_as_it_is(float6
         for after, start, slope in zip(arrays, before[name], slopes[name], strict=True):
             moved = 0 * slope if name.startswith("known_") else slope
             np.testing.assert_allclose(start - after, moved, rtol=1e-5, atol=1e-7, err_msg=name)
+    return before
 
 
 def test_a_penalty_for_a_table_that_is_not_there_is_refused():

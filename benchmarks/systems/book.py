@@ -53,6 +53,7 @@ MODELS = {
     "repaired": recipe(recipes.REPAIRED),
     "full": recipe(FULL),
     "full, no history or time": recipe(SIDE),
+    "full, no stretches": recipe({name: FULL[name] for name in FULL if name != "stretches"}),
     "full, 64 components": recipe(recipes.changed(FULL, {"history": {"components": 64}})),
     "full, k = 40": recipe(recipes.changed(FULL, {"model": {"k": 40}})),
     "full, dropout 0.2": recipe(recipes.changed(FULL, {"model": {"dnn_dr": 0.2}})),
