@@ -1,0 +1,99 @@
+"use strict";
+/* The forward pass of a trained DeepFM, as derived in the book and labelled with its equations.
+
+   Every field of a user and a film enters as an entry {w, v, h}: its weight, its vector of length k, and its
+   share of the first hidden layer. The model is what deepfm_helpers/live.py wrote into window.DEEPFM_MODEL. */
+
+const DeepFM = (() => {
+  const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+
+  function dot(a, b) {
+    let sum = 0;
+    for (let f = 0; f < a.length; f++) sum += a[f] * b[f];
+    return sum;
+  }
+
+  /** Decodes the tables and layers of an exported model. */
+  function load(exported) {
+    const fields = exported.fields.map((f) => ({ ...f, w: floats(f.w), v: floats(f.v), entries: [] }));
+    const network = exported.network.map((l) => ({ ...l, kernel: floats(l.kernel), bias: floats(l.bias) }));
+    return { ...exported, fields, network };
+  }
+
+  /** The share of one field in the first hidden layer, before bias and ReLU (eq-topn-hidden). */
+  function hidden(model, place, v) {
+    const { kernel, size } = model.network[0];
+    const h = new Float64Array(size[1]);
+    v.forEach((x, f) => {
+      const row = (place * v.length + f) * size[1];
+      for (let j = 0; j < size[1]; j++) h[j] += x * kernel[row + j];
+    });
+    return h;
+  }
+
+  /** The mixture Σ share · entry of several entries of one field; with equal shares their mean (eq-pooling). */
+  function mix(model, place, entries, shares) {
+    const v = new Float64Array(model.fields[place].k);
+    entries.forEach((entry, i) => entry.v.forEach((x, f) => { v[f] += shares[i] * x; }));
+    const w = entries.reduce((sum, entry, i) => sum + shares[i] * entry.w, 0);
+    return { w, v, h: hidden(model, place, v) };
+  }
+
+  /** The entry of the field at `place`: a row of its tables, or the mean of several rows. */
+  function lookUp(model, place, rows) {
+    const { k, w, v, entries } = model.fields[place];
+    if (Array.isArray(rows)) {
+      const values = rows.map((row) => lookUp(model, place, row));
+      return mix(model, place, values, rows.map(() => 1 / rows.length));
+    }
+    if (!entries[rows]) {
+      const vector = Float64Array.from(v.subarray(rows * k, (rows + 1) * k));
+      entries[rows] = { w: w[rows], v: vector, h: hidden(model, place, vector) };
+    }
+    return entries[rows];
+  }
+
+  /** The network on all vectors, laid end to end (eq-deep). */
+  function deep(model, entries) {
+    let a = Float64Array.from(model.network[0].bias);
+    for (const { h } of entries) for (let j = 0; j < a.length; j++) a[j] += h[j];
+    for (const { kernel, bias, size } of model.network.slice(1)) {
+      const next = Float64Array.from(bias);
+      for (let i = 0; i < size[0]; i++) {
+        if (a[i] > 0) for (let j = 0; j < size[1]; j++) next[j] += a[i] * kernel[i * size[1] + j]; // ReLU
+      }
+      a = next;
+    }
+    return a[0];
+  }
+
+  /** All terms of a score: w0 and one weight per field (eq-first-order), all pairs (eq-pairs), deep (eq-deep). */
+  function terms(model, entries) {
+    const pairs = [];
+    for (const [i, a] of entries.entries()) for (const b of entries.slice(i + 1)) pairs.push(dot(a.v, b.v));
+    return { w0: model.w0, first: entries.map((e) => e.w), pairs, deep: deep(model, entries) };
+  }
+
+  /** The sum of the terms (eq-deepfm); `off` names parts to leave out: first, pairs, deep. */
+  function score(t, off = {}) {
+    const sum = (part, values) => (off[part] ? 0 : values.reduce((a, b) => a + b, 0));
+    return t.w0 + sum("first", t.first) + sum("pairs", t.pairs) + sum("deep", [t.deep]);
+  }
+
+  /** The uid entry of someone new who likes some films: a mixture of all known users (eq-topn-mixture).
+
+      `entriesOf(uid entry, film)` are the entries of that person with this uid, and a film. */
+  function newUser(model, entriesOf, films, target = 5, noise = model.rmse) {
+    const place = model.fields.findIndex((f) => f.name === "uid");
+    if (!films.length) return lookUp(model, place, 0); // the average over the training rows
+    const known = Array.from({ length: model.fields[place].rows - 1 }, (_, i) => lookUp(model, place, i + 1));
+    const evidence = known.map((uid) => films.reduce(
+      (sum, film) => sum - (target - score(terms(model, entriesOf(uid, film)))) ** 2 / (2 * noise ** 2), 0));
+    const best = evidence.reduce((a, b) => Math.max(a, b));
+    const likely = evidence.map((e) => Math.exp(e - best));
+    const total = likely.reduce((a, b) => a + b, 0);
+    return mix(model, place, known, likely.map((p) => p / total));
+  }
+
+  return { load, lookUp, terms, score, newUser };
+})();

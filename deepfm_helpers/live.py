@@ -1,0 +1,244 @@
+"""Puts a trained DeepFM into one script file, from which the page "The model, live" computes in the browser.
+
+The file holds what was trained and what the page has to name. Of real data it holds no rating, and describes no more
+than a few people (see the page on data and licences).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from deepfm_helpers import datasets, evaluation, plots, recipes
+from deepfm_helpers.features import Feature, split_rows
+from deepfm_helpers.models import PART_LAYERS
+from deepfm_helpers.recommending import TwoSides
+from deepfm_helpers.reruns import write_whole
+
+PEOPLE = 30
+"""How many people the page offers to choose from, if `export` is not told otherwise."""
+
+MOST_PEOPLE = 100
+"""Of real data, no more people than this may be described."""
+
+RECIPE = recipes.changed(recipes.WITHOUT_HISTORY, {"model": {"k": 16, "dnn_dim": (64, 32)}})
+"""What `train_and_export` trains: all six fields, a penalty for each table, no history."""
+
+STORED = {"n_users": 200, "n_movies": 150, "n_ratings": 10_000}
+"""Sizes of the planted data behind the model that the repository keeps, for pages built without training."""
+
+NAME = "DEEPFM_MODEL"
+
+
+def train_and_export(data, path: str | Path, *, seed: int = 1, recipe: recipes.Recipe = RECIPE) -> dict:
+    """Trains a DeepFM on nine rows in ten, measures it on the tenth, and writes it to `path`.
+
+    Args:
+        data: a `datasets.MovieLens`.
+        path: of the script file.
+        seed: of the split, of training and of the draw of people.
+        recipe: see `recipes`; one without history.
+
+    Returns:
+        What `export` returns.
+    """
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    train, test = split_rows(joined, 0.1, seed=seed)
+    fitted = recipes.fit(recipe, data, train, seed)
+    rmse = evaluation.rmse(test.rating, fitted.predict(test))
+    return export(fitted.model, fitted.fields, data, train, path, rmse=rmse, seed=seed)
+
+
+def export(
+    model,
+    features: Sequence[Feature],
+    data,
+    train: pd.DataFrame,
+    path: str | Path,
+    *,
+    rmse: float,
+    seed: int = 0,
+    people: int = PEOPLE,
+) -> dict:
+    """Writes a trained DeepFM as a script that sets `window.DEEPFM_MODEL`.
+
+    In the tables of the file, row 0 of a field with one value is the average over the training rows: it stands for
+    whoever or whatever is not known, as in `recommending.TwoSides`. The rows of uid are those of users with a training
+    row, the rows of mid those of all films by mid; a film without a training row has the average.
+
+    Args:
+        model: the last of `models.deep_fm_model`.
+        features: the fields of the model: uid, mid and others that belong to the user or the film.
+        data: the `datasets.MovieLens` of users, films and code books.
+        train: the joined training rows.
+        path: of the script file; it is replaced in one step.
+        rmse: of the model on rows held out, in stars, clipped to 1 to 5 stars.
+        seed: the seed of the model; it also draws the people.
+        people: how many users to describe. Planted ones come with their ratings.
+
+    Returns:
+        What the script holds, as a dict.
+
+    Raises:
+        ValueError: a model that the page cannot compute, or more than `MOST_PEOPLE` people of real data.
+    """
+    sides = TwoSides(model, data, features, train)
+    check(model, features)
+    planted = data.truth is not None
+    if people > MOST_PEOPLE and not planted:
+        raise ValueError(f"people = {people}: of real users at most {MOST_PEOPLE} may be described")
+
+    users = sides.users[sides.users.uid.isin(train.uid)]
+    shown = np.random.default_rng(seed).permutation(len(users))[:people]
+    shown = np.sort(shown)
+    kept = {"uid": users.uid.to_numpy(), "mid": sides.films.mid.to_numpy()}
+    exported = {
+        "dataset": data.name,
+        "fingerprint": data.provenance.fingerprint,
+        "seed": seed,
+        "rmse": round(rmse, 4),
+        "w0": evaluation.head_weights(model)[1],
+        "fields": [_field(model, f, data, train, kept.get(f.name)) for f in features],
+        "network": _network(model),
+        "films": {"title": sides.films.movie_name.tolist(), "rows": sides.counts.tolist()},
+        "people": {"uid": users.uid.iloc[shown].tolist(), "row": (shown + 1).tolist()},
+    }
+    for f in features:
+        side, frame = ("people", users.iloc[shown]) if f.column in users else ("films", sides.films)
+        if f.name not in kept:
+            ids = f.encode(frame)
+            exported[side][f.name] = (
+                [row[row > 0].tolist() for row in ids] if f.slots > 1 else ids[:, 0].tolist()
+            )
+    if planted:
+        exported["people"]["ratings"] = _ratings(data, train, users.uid.iloc[shown], sides.films.mid)
+    write_whole(path, f"window.{NAME} = {json.dumps(exported, separators=(',', ':'), ensure_ascii=False)};\n")
+    return exported
+
+
+def check(model, features: Sequence[Feature]) -> None:
+    """Raises ValueError, with the reason, if the page cannot compute this model."""
+    names, layers = [f.name for f in features], {layer.name for layer in model.layers}
+    if missing := {"uid", "mid"} - set(names):
+        raise ValueError(
+            f"the page needs the fields uid and mid; the model lacks {', '.join(sorted(missing))}"
+        )
+    for f in features:
+        if f"cat_embed_2d_{f.name}" not in layers:
+            raise ValueError(f"field {f.name} has no table of vectors: the page looks every field up in one")
+        if f.kind == "multi" and f.pooling != "mean":
+            raise ValueError(f"field {f.name}: pooling {f.pooling!r}; the page only averages")
+        if f.vocabulary is None and f.name not in ("uid", "mid"):
+            raise ValueError(f"field {f.name} has no vocabulary, and so the page no names for its values")
+    head = model.get_layer("deepfm_output")
+    if len(head.get_weights()) != 1:
+        raise ValueError("head = 'dense': the page adds the parts up; train the model with head='sum'")
+    weights, _ = evaluation.head_weights(model)
+    if missing := set(PART_LAYERS) - set(weights):
+        raise ValueError(f"the model has no {', '.join(sorted(missing))}: the page shows all three parts")
+    if (last := model.get_layer("deep_output").activation.__name__) != "linear":
+        raise ValueError(f"deep_activation = {last!r}: the page takes the deep part as it is, with None")
+
+
+def decode(text: str, *shape: int) -> np.ndarray:
+    """The float32 array of a field or layer of the exported dict, in its shape."""
+    return np.frombuffer(base64.b64decode(text), "<f4").reshape(shape)
+
+
+def terms(exported: dict, rows: Sequence[int | Sequence[int]]) -> pd.Series:
+    """All terms of one score, in stars; they add up to it (equation eq-deepfm, with eq-pairs written out).
+
+    Args:
+        exported: what `export` returned.
+        rows: for each field the row of its tables, or the rows of a field with several values.
+
+    Returns:
+        w0, then the name of each field, of each pair such as "uid × mid", and deep; float64.
+    """
+    w, v = {}, {}
+    for f, row in zip(exported["fields"], rows, strict=True):
+        row = np.atleast_1d(np.asarray(row, int))
+        w[f["name"]] = decode(f["w"], -1)[row].astype(float).sum() / max(len(row), 1)
+        v[f["name"]] = decode(f["v"], -1, f["k"])[row].astype(float).sum(axis=0) / max(len(row), 1)
+    a = np.concatenate(list(v.values()))
+    for i, layer in enumerate(exported["network"]):
+        a = np.maximum(a, 0.0) if i else a
+        a = a @ decode(layer["kernel"], *layer["size"]).astype(float) + decode(layer["bias"], -1)
+    pairs = {f"{i} × {j}": v[i] @ v[j] for i, j in combinations(v, 2)}
+    return pd.Series({"w0": exported["w0"], **w, **pairs, "deep": a[0]})
+
+
+def draw(exported: dict, path: str | Path) -> None:
+    """Writes, as SVG, the waterfall with which the page opens: its first person and the film rated most often."""
+    import matplotlib.pyplot as plt
+
+    films, people = exported["films"], exported["people"]
+    film = int(np.argmax(films["rows"]))
+    of = {"uid": people["row"][0], "mid": film + 1}
+    names = [f["name"] for f in exported["fields"]]
+    rows = [of[n] if n in of else people[n][0] if n in people else films[n][film] for n in names]
+    ax = plots.waterfall(terms(exported, rows))
+    svg = io.StringIO()
+    with plt.rc_context({"svg.hashsalt": NAME}):
+        ax.figure.savefig(svg, format="svg", metadata={"Date": None})
+    plt.close(ax.figure)
+    write_whole(path, svg.getvalue())
+
+
+def _encode(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode("ascii")
+
+
+def _field(model, f: Feature, data, train: pd.DataFrame, kept: np.ndarray | None) -> dict:
+    """Name, side, labels of ids 1, 2, … and the two tables of a field."""
+    tables = [model.get_layer(f"cat_embed_{order}_{f.name}").get_weights()[0] for order in ("1d", "2d")]
+    if f.kind == "single":
+        rows = np.bincount(f.encode(train)[:, 0], minlength=f.size + 1)
+        for table in tables:
+            average = (rows / rows.sum()) @ table
+            if kept is not None:
+                table[rows == 0] = average
+            table[0] = average
+    if kept is not None:
+        tables = [table[np.concatenate([[0], kept])] for table in tables]
+    labels = data.codebook.get(f.column, {})
+    return {
+        "name": f.name,
+        "side": "user" if f.column in data.users else "film",
+        "values": None if kept is not None else [str(labels.get(value, value)) for value in f.vocabulary],
+        "rows": len(tables[0]),
+        "k": tables[1].shape[1],
+        "w": _encode(tables[0]),
+        "v": _encode(tables[1]),
+    }
+
+
+def _network(model) -> list[dict]:
+    """The layers of the deep part in order: sizes (inputs, outputs), kernel and bias."""
+    names = [layer.name for layer in model.layers if layer.name.startswith("deep_")]
+    weights = [model.get_layer(name).get_weights() for name in names]
+    return [
+        {"size": list(kernel.shape), "kernel": _encode(kernel), "bias": _encode(bias)}
+        for kernel, bias in weights
+    ]
+
+
+def _ratings(data, train: pd.DataFrame, users: pd.Series, mids: pd.Series) -> list[dict]:
+    """For each user the stars by position of the film, of training rows and of rows held out."""
+    rows = data.ratings[data.ratings.uid.isin(users)]
+    rows = rows.assign(
+        film=pd.Index(mids).get_indexer(rows.mid),
+        kind=np.where(rows.index.isin(train.index), "train", "test"),
+    )
+    of = {
+        key: {int(film): int(stars) for film, stars in zip(group.film, group.rating, strict=True)}
+        for key, group in rows.groupby(["uid", "kind"])
+    }
+    return [{kind: of.get((uid, kind), {}) for kind in ("train", "test")} for uid in users]

@@ -1,0 +1,225 @@
+"""The forward pass in JavaScript against Keras and NumPy, and the page "The model, live" under a reader's hands."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepfm_helpers import build, datasets, evaluation, features, live, models, recommending
+
+pytestmark = pytest.mark.browser
+FORWARD = Path(__file__).resolve().parents[2] / "book" / "_static" / "live" / "deepfm.js"
+SCORE = """rows => {
+  const model = DeepFM.load(window.DEEPFM_MODEL);
+  return rows.map(row => {
+    const terms = DeepFM.terms(model, row.map((ids, place) => DeepFM.lookUp(model, place, ids)));
+    return [terms.w0, ...terms.first, ...terms.pairs, terms.deep, DeepFM.score(terms),
+            DeepFM.score(terms, {pairs: true, deep: true})];
+  });
+}"""
+NEW_USER = """([traits, liked]) => {
+  const model = DeepFM.load(window.DEEPFM_MODEL);
+  const entries = (uid, film) => model.fields.map((f, place) =>
+    f.name === "uid" ? uid : DeepFM.lookUp(model, place, f.name === "mid" ? film + 1
+      : f.side === "film" ? model.films[f.name][film] : traits[f.name]));
+  const uid = DeepFM.newUser(model, entries, liked);
+  return model.films.title.map((_, film) => DeepFM.score(DeepFM.terms(model, entries(uid, film))));
+}"""
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory, browser):
+    """A DeepFM with random weights, its fields and training rows, what was exported, and a tab that has loaded it."""
+    data = datasets.planted(n_users=60, n_movies=80, n_ratings=1500, seed=4)
+    fields = features.describe(data)
+    model = models.deep_fm_model(features=fields, k=16, dnn_dim=(64, 32), dnn_dr=0.0)[-1]
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.2, w.shape) for w in model.get_weights()])
+    train = datasets.join(data.ratings, data.movies, data.users)
+    path = tmp_path_factory.mktemp("live") / "model.js"
+    exported = live.export(model, fields, replace(data, truth=None), train, path, rmse=0.8)
+    page = browser.new_page()
+    page.add_script_tag(path=path)
+    page.add_script_tag(path=FORWARD)
+    yield data, model, fields, train, exported, page
+    page.close()
+
+
+def test_javascript_keras_and_numpy_agree_on_every_term(case):
+    _, model, fields, train, exported, page = case
+    rng = np.random.default_rng(1)
+    x, rows = [], []
+    trained = {"uid": np.unique(train.uid), "mid": np.unique(train.mid)}
+    for f in fields:
+        if f.kind == "multi":
+            ids = [rng.permutation(f.size)[: rng.integers(1, f.slots + 1)] + 1 for _ in range(1000)]
+            x.append(np.array([[*some, *[0] * (f.slots - len(some))] for some in ids], np.int32))
+            rows.append([some.tolist() for some in ids])
+        else:
+            ids = rng.choice(trained.get(f.name, np.arange(1, f.size + 1)), 1000)
+            x.append(ids.astype(np.int32)[:, None])
+            place = np.searchsorted(np.unique(train.uid), ids) + 1 if f.name == "uid" else ids
+            rows.append(place.tolist())
+    rows = [list(row) for row in zip(*rows, strict=True)]
+    found = np.array(page.evaluate(SCORE, rows))
+
+    terms = np.array([live.terms(exported, row) for row in rows])
+    np.testing.assert_allclose(found[:, :-2], terms, atol=1e-9)
+    by_part = evaluation.parts(model, x)
+    np.testing.assert_allclose(found[:, 1:7].sum(axis=1), by_part.first_order, atol=1e-5)
+    np.testing.assert_allclose(found[:, 7:22].sum(axis=1), by_part.second_order, atol=1e-5)
+    np.testing.assert_allclose(found[:, 22], by_part.deep, atol=1e-5)
+    np.testing.assert_allclose(found[:, 23], evaluation.predict(model, x), atol=1e-5)
+    np.testing.assert_allclose(found[:, 24], by_part.bias + by_part.first_order, atol=1e-5)
+    assert by_part.std().drop("bias").min() > 0.1  # every part has something to say
+
+    probe = evaluation._outputs(_probe(model), x)
+    first = np.concatenate(probe[:-1], axis=1)
+    pairs = np.einsum("nik,njk->nij", probe[-1], probe[-1])[:, *np.triu_indices(len(fields), 1)]
+    np.testing.assert_allclose(found[:, 1:7], first, atol=1e-5)
+    np.testing.assert_allclose(found[:, 7:22], pairs, atol=1e-5)
+
+
+def _probe(model):
+    """The model with the six weights and the six vectors as its outputs."""
+    names = [layer.name for layer in model.layers if layer.name.startswith("flat_1d_")]
+    order = [f"flat_1d_{i.name.removeprefix('input_')}" for i in model.inputs]
+    assert sorted(names) == sorted(order)
+    outputs = [model.get_layer(name).output for name in [*order, "concat_embed_2d"]]
+    return type(model)(model.inputs, outputs)
+
+
+@pytest.mark.parametrize("likes", [[], [3], [3, 40, 77]])
+def test_someone_new_is_the_mixture_that_the_two_sides_make(case, likes):
+    data, model, fields, train, exported, page = case
+    sides = recommending.TwoSides(model, data, fields, train)
+    traits = {"gender": "F", "age": 25}  # no occupation: the average
+    ids = {f.name: f.vocabulary.index(traits[f.name]) + 1 if f.name in traits else 0 for f in fields[2:5]}
+    side = sides.new_user(traits, sides.films.mid.iloc[likes].tolist(), noise=exported["rmse"])
+    found = page.evaluate(NEW_USER, [ids, likes])
+    np.testing.assert_allclose(found, sides.scores(side)[0], atol=1e-4)
+
+
+@pytest.fixture
+def live_page(visit):
+    with visit("book/live.html", reduced_motion="reduce") as page:
+        yield page
+
+
+def _number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+def _ten(page) -> list[str]:
+    return page.locator(".live-ten .live-title").all_inner_texts()
+
+
+def test_the_page_shows_the_terms_of_the_stored_model(live_page, html):
+    text = (html / "_static" / "live" / "model.js").read_text(encoding="utf-8")
+    exported = json.loads(text.partition(" = ")[2].rstrip().removesuffix(";"))
+    people, films = exported["people"], exported["films"]
+    film = int(np.argmax(films["rows"]))
+    terms = live.terms(
+        exported,
+        [
+            people["row"][0],
+            film + 1,
+            *(people[n][0] for n in ("gender", "age", "occupation")),
+            films["genre"][film],
+        ],
+    )
+    shown = live_page.locator(".live-term .live-number > span:first-child").all_text_contents()
+    np.testing.assert_allclose([_number(t) for t in shown], terms.iloc[1:-1], atol=0.00051)
+    assert live_page.locator(".live-total strong").inner_text() == f"{terms.sum():.2f} stars"
+    assert live_page.locator(".live-term .live-number a").count() == 21
+
+
+def test_one_feature_moves_its_weight_its_pairs_and_the_deep_part(live_page):
+    select = live_page.locator("#live-occupation")
+    select.select_option(index=3 if select.input_value() != "3" else 4)
+    story = live_page.locator(".live-story").inner_text()
+    assert "7 of 22 terms moved: 1 of 6 weights, 5 of 15 pairs, and the deep part." in story
+    moved = live_page.locator(".live-term.live-has-moved th").all_text_contents()
+    assert len(moved) == 6
+    assert all("occupation" in name for name in moved)
+    marks = live_page.locator(".live-has-moved .live-moved").all_text_contents()
+    assert all(re.match(r"[▲▼] ", mark) for mark in marks)
+
+
+def test_a_part_taken_out_leaves_the_sum_and_weights_alone_make_one_list_for_all(live_page):
+    before = live_page.locator(".live-total strong").inner_text()
+    live_page.keyboard.press("Tab")
+    for part in ("pairs", "deep"):
+        live_page.locator(f"#live-on-{part}").focus()
+        live_page.keyboard.press("Space")
+    assert "Without the second order and the deep part." in live_page.locator(".live-story").inner_text()
+    lists = []
+    for user in ("0", "1", "2"):
+        live_page.locator("#live-user").select_option(user)
+        lists.append(_ten(live_page))
+    assert lists[0] == lists[1] == lists[2]
+    live_page.locator("#live-on-pairs").check()
+    assert live_page.locator(".live-story").inner_text().endswith("Without the deep part.")
+    live_page.get_by_role("button", name="Start again").click()
+    assert live_page.locator(".live-total strong").inner_text() == before
+
+
+def test_a_title_or_a_part_of_one_chooses_a_film_and_so_does_the_list(live_page):
+    search = live_page.get_by_label("film: type a part of its title")
+    search.fill("no such film at all")
+    search.press("Enter")
+    assert "No title contains" in live_page.locator("#live-film-note").inner_text()
+    third = _ten(live_page)[2]
+    live_page.locator(".live-ten button").nth(2).click()
+    assert search.input_value() == third
+    assert live_page.locator(".live-ten [aria-current] .live-title").inner_text() == third
+    search.fill(_ten(live_page)[4].split(" (")[0] + " (")
+    search.press("Enter")
+    assert search.input_value() == _ten(live_page)[4]
+    assert "Without" not in live_page.locator(".live-story").inner_text()
+
+
+def test_films_that_someone_new_likes_move_terms_of_uid_only(live_page):
+    live_page.locator("#live-user").select_option("-1")
+    likes = live_page.get_by_label("liked films")
+    for title in _ten(live_page)[:2]:
+        likes.first.fill(title)
+    assert live_page.locator(".live-chips li").count() == 2
+    names = live_page.locator(".live-term.live-has-moved th").all_text_contents()
+    assert len(names) == 6
+    assert all(name.startswith("uid") for name in names)
+    live_page.get_by_role("button", name=re.compile("^remove")).first.click()
+    assert live_page.locator(".live-chips li").count() == 1
+
+
+def test_a_true_rating_stands_beside_the_prediction_where_there_is_one(live_page):
+    rated = live_page.locator(".live-ten li").filter(has_text="rated").first
+    if rated.count():
+        rated.get_by_role("button").click()
+        assert live_page.locator(".live-true th").is_visible()
+
+
+def test_paper_shows_the_figure(live_page):
+    figure = "figure.live-static"
+    assert live_page.locator(figure).is_hidden()
+    live_page.emulate_media(media="print")
+    assert live_page.locator(figure).is_visible()
+    assert live_page.locator("#live").is_hidden()
+
+
+def test_without_scripts_the_page_shows_the_figure(browser, site):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site}/book/live.html")
+    assert page.locator("figure.live-static").is_visible()
+    assert page.locator("#live").is_hidden()
+    context.close()
+
+
+def test_no_other_page_loads_the_model(html):
+    pages = [path for path in html.rglob("*.html") if "live/model.js" in path.read_text(encoding="utf-8")]
+    assert [path.name for path in pages] == ["live.html"]
+    assert build.LIVE.name == "model.js"

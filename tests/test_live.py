@@ -1,0 +1,224 @@
+"""What the script of the page "The model, live" holds, and what it must not."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from deepfm_helpers import build, datasets, evaluation, features, live, models, plots, recommending
+
+
+def made(data, fields=None, **options):
+    """A DeepFM with random weights everywhere, its fields, and nine tenths of the ratings."""
+    fields = features.describe(data) if fields is None else fields
+    model = models.deep_fm_model(features=fields, **{"dnn_dim": (8, 4), "k": 4} | options)[-1]
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    return model, fields, features.split_rows(joined, 0.1, seed=1)[0]
+
+
+def read(path) -> dict:
+    """What a script file assigns."""
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"window.{live.NAME} = {{")
+    return json.loads(text.partition(" = ")[2].rstrip().removesuffix(";"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Ratings of few users and many films, so that some films have no training row."""
+    return datasets.planted(n_users=40, n_movies=120, n_ratings=800, seed=3)
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    return made(data)
+
+
+@pytest.fixture
+def export(data, trained, tmp_path):
+    """A function that exports the model as one of this data, or of the given data, and reads it back."""
+
+    def export(data=data, **options):
+        model, fields, train = trained
+        returned = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9, **options)
+        assert read(tmp_path / "model.js") == json.loads(json.dumps(returned))
+        return returned
+
+    return export
+
+
+def test_the_tables_of_the_script_are_those_of_the_model(data, trained, export):
+    model, fields, train = trained
+    exported = export()
+    users = np.sort(train.uid.unique())
+    films = np.sort(data.movies.mid)
+    warm = np.isin(films, train.mid)
+    assert 0 < warm.sum() < len(films)
+    for field, f in zip(exported["fields"], fields, strict=True):
+        for key, order in (("w", "1d"), ("v", "2d")):
+            table = model.get_layer(f"cat_embed_{order}_{f.name}").get_weights()[0].astype(float)
+            found = live.decode(field[key], field["rows"], -1)
+            average = table[f.encode(train)[:, 0]].mean(axis=0)
+            if f.name == "mid":
+                assert (found[1:][warm] == table[films[warm]]).all()
+                np.testing.assert_allclose(found[1:][~warm], np.tile(average, ((~warm).sum(), 1)), atol=1e-6)
+            else:
+                assert (found[1:] == table[users if f.name == "uid" else slice(1, None)]).all()
+            if f.kind == "single":
+                np.testing.assert_allclose(found[0], average, atol=1e-6)
+    for layer, name in zip(exported["network"], ("deep_1", "deep_2", "deep_output"), strict=True):
+        kernel, bias = model.get_layer(name).get_weights()
+        assert (live.decode(layer["kernel"], *layer["size"]) == kernel).all()
+        assert (live.decode(layer["bias"], -1) == bias).all()
+
+
+def test_the_terms_add_up_to_the_score_of_the_model_and_of_its_two_sides(data, trained, export):
+    model, fields, train = trained
+    exported = export(people=10)
+    people, films = exported["people"], exported["films"]
+    scores = recommending.TwoSides(model, data, fields, train).scores(people["uid"])
+    for person, film in [(0, 0), (3, 50), (9, 119)]:
+        of = {"uid": people["row"][person], "mid": film + 1}
+        names = [f["name"] for f in exported["fields"]]
+        rows = [of[n] if n in of else (people if n in people else films)[n][person if n in people else film]
+                for n in names]  # fmt: skip
+        terms = live.terms(exported, rows)
+        assert len(terms) == 1 + 6 + 15 + 1
+        assert terms.sum() == pytest.approx(scores[person, film], abs=1e-5)
+
+
+def test_of_real_data_no_rating_and_few_people_leave(data, export):
+    real = export(replace(data, truth=None))
+    assert set(real["people"]) == {"uid", "row", "gender", "age", "occupation"}
+    assert all(len(column) == live.PEOPLE <= live.MOST_PEOPLE for column in real["people"].values())
+    assert set(real["films"]) == {"title", "rows", "genre"}
+    assert set(real) == {
+        "dataset", "fingerprint", "seed", "rmse", "w0", "fields", "network", "films", "people",
+    }  # fmt: skip
+    assert real["people"]["uid"] == export(replace(data, truth=None))["people"]["uid"]
+    assert real["people"]["uid"] != export(replace(data, truth=None), seed=5)["people"]["uid"]
+    with pytest.raises(ValueError, match="people = 101: of real users at most 100"):
+        export(replace(data, truth=None), people=101)
+
+
+def test_planted_people_come_with_their_ratings(data, trained, export):
+    train = trained[2]
+    people = export()["people"]
+    mids = np.sort(data.movies.mid)
+    for uid, ratings in zip(people["uid"], people["ratings"], strict=True):
+        own = data.ratings[data.ratings.uid == uid]
+        both = ratings["train"] | ratings["test"]
+        assert {int(mids[film]): stars for film, stars in both.items()} == dict(
+            zip(own.mid, own.rating, strict=True)
+        )
+        assert len(ratings["train"]) == (train.uid == uid).sum()
+
+
+def test_the_script_for_movielens_1m_stays_below_two_megabytes(tmp_path):
+    data = datasets.planted(n_users=6040, n_movies=3952, n_ratings=60_000)
+    data = replace(data, truth=None)
+    options = live.RECIPE["model"]
+    model, fields, train = made(data, k=options["k"], dnn_dim=options["dnn_dim"])
+    assert options["k"] == 16
+    live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9)
+    assert 900_000 < (tmp_path / "model.js").stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "says"),
+    [
+        (None, {"head": "dense"}, "head = 'dense'"),
+        (None, {"deep_activation": "relu"}, "deep_activation = 'relu'"),
+        (None, {"parts": ("first_order", "second_order")}, "the model has no deep"),
+        (("uid", "mid", "user_fea3"), {}, "field user_fea3 has no table of vectors"),
+        (("uid", "genre"), {}, "lacks mid"),
+        ("sum", {}, "pooling 'sum'"),
+        ("ids", {}, "field gender has no vocabulary"),
+    ],
+)
+def test_a_model_that_the_page_cannot_compute_is_refused(data, tmp_path, fields, options, says):
+    if fields == "sum":
+        fields = features.describe(data, pooling="sum")
+    elif fields == "ids":
+        fields = [replace(f, vocabulary=None) for f in features.describe(data)]
+    else:
+        fields = features.describe(data, fields) if fields else features.describe(data)
+    model, fields, train = made(data, fields, **options)
+    with pytest.raises(ValueError, match=says):
+        live.check(model, fields)
+    if fields[-1].vocabulary is not None:
+        with pytest.raises(ValueError, match=says):
+            live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9)
+    assert not (tmp_path / "model.js").exists()
+
+
+def test_training_measures_rows_that_it_has_not_seen(data, tmp_path):
+    recipe = live.recipes.changed(live.RECIPE, {"training": {"epochs": 1}})
+    exported = live.train_and_export(data, tmp_path / "model.js", seed=2, recipe=recipe)
+    assert exported["fields"][0]["k"] == 16
+    assert sum(exported["films"]["rows"]) == round(0.9 * len(data.ratings))
+    assert 0.5 < exported["rmse"] < 2
+    assert exported["seed"] == 2
+
+
+def test_the_waterfall_begins_at_the_constant_and_ends_at_the_score(export, tmp_path):
+    live.draw(export(), tmp_path / "waterfall.svg")
+    svg = (tmp_path / "waterfall.svg").read_text()
+    assert svg.rstrip().endswith("</svg>")
+    assert "<dc:date>" not in svg
+    assert "<image" not in svg
+    terms = live.terms(export(), [1, 1, 1, 1, 1, [1, 2]])
+    ax = plots.waterfall(terms)
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches]
+    assert bars[0][0] == pytest.approx(terms["w0"])
+    assert all(end == pytest.approx(begin) for (_, end), (begin, _) in zip(bars, bars[1:], strict=False))
+    assert bars[-1][1] == pytest.approx(terms.sum())
+
+
+def test_the_stored_script_belongs_to_the_planted_data_of_today(tmp_path):
+    path = build.ROOT / build.LIVE
+    stored = read(path)
+    data = datasets.planted(**live.STORED)
+    assert stored["fingerprint"] == data.provenance.fingerprint, "run `python -m deepfm_helpers.build live`"
+    assert path.stat().st_size < 150_000
+    model, fields, train = made(data, **{name: live.RECIPE["model"][name] for name in ("k", "dnn_dim")})
+    fresh = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9, seed=stored["seed"])
+    assert _shape(stored) == _shape(json.loads(json.dumps(fresh)))
+    truth = evaluation.baselines(train, train).rmse["global mean"]
+    assert stored["rmse"] < truth
+
+
+def _shape(value):
+    """Keys and lengths, without the numbers."""
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items() if key != "ratings"}
+    return len(value) if isinstance(value, (list, str)) else type(value)
+
+
+def test_a_build_trains_the_model_of_the_page_once(tmp_path, monkeypatch):
+    (tmp_path / "deepfm_helpers").mkdir()
+    toc = tmp_path / "_toc.yml"
+    toc.write_text("format: jb-book\nroot: book/intro\n")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    calls = []
+
+    def train(data, path):
+        calls.append(path)
+        path.parent.mkdir(parents=True)
+        path.write_text("model")
+
+    monkeypatch.setattr(live, "train_and_export", train)
+    data = SimpleNamespace(provenance=SimpleNamespace(fingerprint="f"))
+    assert build._live_script(data, tmp_path / "cache") is None
+    toc.write_text("format: jb-book\nroot: book/intro\nchapters:\n- file: book/live\n")
+    first = build._live_script(data, tmp_path / "cache")
+    assert first.read_text() == "model"
+    assert build._live_script(data, tmp_path / "cache") == first
+    data.provenance.fingerprint = "g"
+    second = build._live_script(data, tmp_path / "cache")
+    assert calls == [first, second]
+    assert not first.exists()
