@@ -28,6 +28,7 @@ from deepfm_helpers import chapters, checks, reruns
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "_build"
+LIVE = Path("book", "_static", "live", "model.js")
 DEFAULT = "ml-100k"  # the data of the stored outputs: what every notebook says in its parameters cell
 
 
@@ -271,8 +272,12 @@ def book(dataset: str, workers: int) -> Path:
         data = load_data(dataset)
     with clock.step("chapters"):
         executed = _executed_chapters(dataset, data.provenance.fingerprint, place / "executed", workers)
+    with clock.step("model of the page live"):
+        script = _live_script(data, place / "live")
     with clock.step("pages"):
         stage(place / "source", executed, f"Executed on {describe(data)}.")
+        if script:
+            shutil.copy2(script, place / "source" / LIVE)
         index = _pages(place)
     print(clock.table())
     print(f"data: {describe(data)}\nbook: {index.relative_to(ROOT).as_posix()}\n      {index.as_uri()}")
@@ -303,6 +308,28 @@ def chapter_jobs(parameters: dict[str, object], fingerprint: str, cache: Path) -
             content = [(cell.cell_type, cell.source, cell.metadata) for cell in cells]
             jobs.append(Job(path, cache / _key(path.stem, content, common) / path.name, parameters))
     return jobs
+
+
+def _live_script(data, cache: Path) -> Path | None:
+    """The trained model of the page `book/live` as a script, kept under a key; None if there is no such page."""
+    if "book/live" not in checks.toc_entries(ROOT / "_toc.yml"):
+        return None
+    script = cache / _key(data.provenance.fingerprint, chapters.versions(), _helpers()) / LIVE.name
+    if not script.is_file():
+        from deepfm_helpers import live
+
+        shutil.rmtree(cache, ignore_errors=True)
+        live.train_and_export(data, script)
+    return script
+
+
+def store_live() -> None:
+    """Regenerate the model of planted data that the page `book/live` uses without a build, and its figure."""
+    from deepfm_helpers import datasets, live
+
+    exported = live.train_and_export(datasets.planted(**live.STORED), ROOT / LIVE)
+    live.draw(exported, ROOT / LIVE.with_name("waterfall.svg"))
+    print(f"{LIVE.as_posix()}: {(ROOT / LIVE).stat().st_size / 1e3:.0f} kB", flush=True)
 
 
 def _helpers() -> list[tuple[str, str]]:
@@ -455,6 +482,7 @@ def main(arguments: list[str] | None = None) -> int:
     command("book", "execute the chapters and build the pages", dataset=DEFAULT)
     command("stored", "build the pages from the stored outputs")
     command("execute", "regenerate the stored outputs", notebooks=True)
+    command("live", "regenerate the stored model of the page live")
     sub = command("record", "store the figures of the large dataset", notebooks=True, dataset="ml-1m")
     sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     sub = command("serve", "show the last built book in a browser")
@@ -474,6 +502,10 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"stored outputs: {stored().relative_to(ROOT).as_posix()}")
             case "execute":
                 execute(o.notebooks, o.jobs)
+                if not o.notebooks:
+                    store_live()
+            case "live":
+                store_live()
             case "record":
                 make_records(o.notebooks, o.dataset, o.seeds, o.jobs)
             case "serve":

@@ -242,6 +242,21 @@ def say(markdown: str) -> None:
     display({"text/markdown": markdown, "text/plain": markdown}, raw=True)
 
 
+def lab(name: str, figure: str, **values: object) -> None:
+    """Where a script of the rendered page puts something to play with, in place of a figure with the same message.
+
+    Elsewhere (in Jupyter, without JavaScript, in print) there is nothing to see here, and the figure stays.
+
+    Args:
+        name: a lab of ``book/_static/labs.js``.
+        figure: name of the figure that it takes the place of, such as ``fig-two-vectors``.
+        **values: what the lab shows; anything that :func:`plain` takes.
+    """
+    data = escape(json.dumps(plain(values)), quote=True)
+    div = f'<div class="lab" data-lab="{escape(name)}" data-figure="{escape(figure)}" data-values="{data}"></div>'
+    display({"text/html": div, "text/plain": f"lab: {name}, in the rendered page"}, raw=True)
+
+
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that can move a number, without importing them."""
     return {"python": platform.python_version()} | {name: _version(name) for name in RUNTIME}

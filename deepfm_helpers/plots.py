@@ -336,6 +336,41 @@ def gram_square(vectors: np.ndarray, names: Sequence[str], ax: plt.Axes | None =
     return ax
 
 
+def two_vectors(a: Sequence[float], b: Sequence[float], ax: plt.Axes | None = None) -> plt.Axes:
+    """Two vectors of the plane as arrows, and their sum as the diagonal between them."""
+    ax = new_axes(ax, width=3.8, height=3.3)
+    a, b = np.array([a, b], dtype=float)
+    for vector, name, colour in ((a, "a", BLUE), (b, "b", RED), (a + b, "a + b", "0.35")):
+        style = {"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", vector, (0, 0), arrowprops=style)
+        ax.annotate(name, vector, (5, 5), textcoords="offset points", color=colour, weight="bold")
+    for start in (a, b):
+        ax.plot(*zip(start, a + b, strict=True), "--", color="0.6", linewidth=1)
+    ends = np.array([a, b, a + b, 0 * a])
+    ax.set(xlim=(ends[:, 0].min() - 0.4, ends[:, 0].max() + 0.9), aspect="equal")
+    ax.set_ylim(ends[:, 1].min() - 0.4, ends[:, 1].max() + 0.7)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_major_locator().set_params(integer=True)
+    return ax
+
+
+def multi_hot(rows: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
+    """Rows of zeros and ones: a film for each row, a genre for each column, the ones filled."""
+    height, width = rows.shape
+    ax = new_axes(ax, width=1.9 + 0.42 * width, height=1.1 + 0.36 * height)
+    for (i, j), value in np.ndenumerate(rows.to_numpy()):
+        ground = BLUE if value else "white"
+        ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=ground, edgecolor="0.75"))
+        ax.text(j, i, f"{value:d}", ha="center", va="center", color="white" if value else "0.35", fontsize=9)
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    ax.set_xticks(range(width), rows.columns, rotation=55, ha="left", rotation_mode="anchor", fontsize=8)
+    ax.set_yticks(range(height), rows.index, fontsize=8)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    ax.spines[:].set_visible(False)
+    ax.grid(visible=False)
+    return ax
+
+
 def cost_by_fields(seconds: pd.DataFrame, slopes: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
     """Time against number of fields on logarithmic axes, one line per column of `seconds`.
 
@@ -507,9 +542,11 @@ def error_by_code(errors: dict[str, pd.Series], ax: plt.Axes | None = None, *, x
     return ax
 
 
-def shares_by_epoch(shares: pd.DataFrame, ax: plt.Axes | None = None, *, ylabel: str) -> plt.Axes:
-    """Shares, in per cent, by epoch (the index), one line per column."""
-    ax = new_axes(ax, xlabel="epoch", ylabel=ylabel, height=3.0)
+def shares_along(
+    shares: pd.DataFrame, ax: plt.Axes | None = None, *, xlabel: str = "epoch", ylabel: str
+) -> plt.Axes:
+    """Shares, in per cent, along the index, one line per column."""
+    ax = new_axes(ax, xlabel=xlabel, ylabel=ylabel, height=3.0)
     for name, colour, marker in zip(shares, (RED, GREEN, BLUE), MARKERS, strict=False):
         ax.plot(shares.index, 100 * shares[name], color=colour, marker=marker, ms=4, label=name)
     ax.set_ylim(bottom=0)
@@ -530,4 +567,35 @@ def shares_by_count(
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    return ax
+
+
+def waterfall(terms: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
+    """A score built up from its terms, in stars: each bar begins where the one above it ended.
+
+    Bars that add are solid, those that take away are striped; the last row is the score.
+
+    Args:
+        terms: name → stars; the first is the constant that the score starts from.
+    """
+    ends = terms.cumsum().to_numpy()
+    ax = new_axes(ax, xlabel="stars", height=0.9 + 0.25 * (len(terms) + 1))
+    for place, (value, end) in enumerate(zip(terms[1:], ends[1:], strict=True), start=1):
+        style = {"color": BLUE} if value >= 0 else {"facecolor": "white", "edgecolor": RED, "hatch": "/////"}
+        ax.barh(place, value, left=end - value, height=0.6, **style)
+        ax.annotate(
+            f"{value:+.3f}".replace("-", "−"), (1, place), (4, 0), ("axes fraction", "data"), "offset points",
+            va="center", fontsize=8,
+        )  # fmt: skip
+    places = np.arange(len(terms))
+    ax.vlines(ends, places, places + 1, color="black", linewidth=0.7, zorder=0.9)
+    ax.plot(ends[[0, -1]], [0, len(terms)], "o", color="black", ms=6)
+    for place, value in ((0, ends[0]), (len(terms), ends[-1])):
+        ax.annotate(
+            f"{value:.3f}", (1, place), (4, 0), ("axes fraction", "data"), "offset points",
+            va="center", fontsize=8, weight="bold",
+        )  # fmt: skip
+    ax.set_yticks(range(len(terms) + 1), [*terms.index, "prediction"], fontsize=8)
+    room = 0.05 * max(np.ptp(ends), 0.1)
+    ax.set(xlim=(ends.min() - room, ends.max() + room), ylim=(len(terms) + 0.7, -0.7))
     return ax

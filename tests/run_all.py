@@ -12,7 +12,7 @@ PYTEST = ["-m", "pytest", "-n", "2"]
 STAGES = {
     "lint": ["-m", "ruff", "check", "."],
     "layout": ["-m", "ruff", "format", "--check", "."],
-    "unit tests": [*PYTEST, "tests", "-m", "not reruns"],
+    "unit tests": [*PYTEST, "tests", "-m", "not reruns and not browser"],
     "stored outputs": [
         *PYTEST,
         "notebooks",
@@ -24,6 +24,7 @@ STAGES = {
     ],
     "reruns": [*PYTEST, "tests", "-m", "reruns"],
     "pages": ["-m", "deepfm_helpers.build", "stored"],
+    "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together
 }
 
 

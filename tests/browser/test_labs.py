@@ -1,0 +1,134 @@
+"""The labs of the chapters: each takes the place of its figure, answers, and says what is true."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from deepfm_helpers import features
+
+LABS = {
+    "multi-hot": "notebooks/02_genre_multi_hot.html",
+    "two-vectors": "notebooks/04_second_order.html",
+    "shares": "notebooks/09_contributions.html",
+}
+DIGITS = str.maketrans("−", "-")
+
+
+@pytest.fixture(params=LABS)
+def lab(request, visit):
+    with visit(LABS[request.param]) as page:
+        yield page.locator(f'.lab[data-lab="{request.param}"]')
+        assert page.problems == []
+
+
+@pytest.fixture
+def open_lab(visit):
+    opened = []
+
+    def open_lab(name: str):
+        context = visit(LABS[name])
+        page = context.__enter__()
+        opened.append(context)
+        return page, page.locator(f'.lab[data-lab="{name}"]')
+
+    yield open_lab
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
+def test_a_lab_stands_in_its_figure_and_the_picture_returns_in_print(lab):
+    figure = lab.locator("xpath=ancestor::figure")
+    assert figure.get_attribute("id") == lab.get_attribute("data-figure")
+    picture = figure.locator("img")
+    assert picture.get_attribute("alt")
+    assert lab.is_visible()
+    assert not picture.is_visible()
+    lab.page.emulate_media(media="print")
+    assert not lab.is_visible()
+    assert picture.is_visible()
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_without_javascript_the_figure_stays(name, visit):
+    with visit(LABS[name], java_script_enabled=False) as page:
+        lab = page.locator(f'.lab[data-lab="{name}"]')
+        assert not lab.is_visible()
+        assert page.locator(f"#{lab.get_attribute('data-figure')} img").is_visible()
+
+
+def facts(lab) -> dict[str, str]:
+    terms, texts = (lab.locator(tag).all_inner_texts() for tag in ("dt", "dd"))
+    return dict(zip(terms, texts, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_places_of_the_post_hold_what_the_helper_puts_there(seed, open_lab):
+    page, lab = open_lab("multi-hot")
+    ids = json.loads(lab.get_attribute("data-values"))["genre_ids"]
+    chosen = sorted(np.random.default_rng(seed).choice(list(ids), 5, replace=False))
+    for name in ids:
+        button = lab.get_by_role("button", name=re.compile(rf"^[01] {re.escape(name)}$"))
+        if (button.get_attribute("aria-pressed") == "true") != (name in chosen):
+            button.focus()
+            page.keyboard.press("Space")
+    vocabulary = sorted(ids, key=ids.get)
+    field = features.Feature(
+        "genre", "multi", "movie_genre", 14, tuple(vocabulary[:14]), slots=3, truncating="pre"
+    )
+    row = field._ids_of(["|".join(chosen)])[0]
+    told = facts(lab)
+    assert told["In the file"] == "|".join(chosen)
+    assert told["The post's 3 places"].startswith(str(row.tolist()))
+    lost = {name for name in chosen if ids[name] not in row}
+    assert {part.split(" (")[0] for part in told["Lost on the way"].split(", ")} == (lost or {"nothing"})
+    assert lab.locator("[aria-pressed=true]").count() == len(chosen)
+
+
+def numbers_of(lab) -> tuple[float, float]:
+    return tuple(float(text.translate(DIGITS)) for text in lab.locator(".lab-result b").all_inner_texts())
+
+
+def test_dot_product_and_fast_identity_agree_wherever_the_arrows_are(open_lab):
+    page, lab = open_lab("two-vectors")
+    fields = lab.locator("input")
+    rng = np.random.default_rng(0)
+    for a1, a2, b1, b2 in rng.integers(-6, 7, (10, 4)) / 2:
+        for field, value in zip(fields.all(), (a1, a2, b1, b2), strict=True):
+            field.fill(f"{value:g}")
+        assert numbers_of(lab) == (pytest.approx(a1 * b1 + a2 * b2),) * 2
+    fields.first.focus()
+    fields.first.fill("1")
+    page.keyboard.press("ArrowUp")
+    assert float(fields.first.input_value()) == 1.5
+
+
+def test_an_arrow_follows_the_pointer(open_lab):
+    page, lab = open_lab("two-vectors")
+    lab.scroll_into_view_if_needed()
+    before = lab.locator("input").first.input_value()
+    box = lab.locator(".lab-a .lab-handle").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 60, y + 30, steps=4)
+    page.mouse.up()
+    assert float(lab.locator("input").first.input_value()) < float(before)
+    dot, fast = numbers_of(lab)
+    assert dot == fast
+
+
+def test_the_shares_shown_are_those_measured(open_lab):
+    page, lab = open_lab("shares")
+    values = json.loads(lab.get_attribute("data-values"))
+    slider = lab.get_by_role("slider")
+    slider.focus()
+    for at, k in enumerate(values["k"]):
+        assert slider.get_attribute("aria-valuetext") == f"k = {k}"
+        shown = [
+            int(text.removesuffix(" %").translate(DIGITS)) for text in lab.locator("td b").all_inner_texts()
+        ]
+        assert shown == [round(100 * share[at]) for share in values["shares"].values()]
+        assert f"{values['rmse'][at]:.3f} stars" in lab.locator(".lab-result").inner_text()
+        page.keyboard.press("ArrowRight")

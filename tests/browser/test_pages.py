@@ -1,0 +1,148 @@
+"""Every page of the book as a browser shows it: whole, light, readable on a phone and for everyone."""
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from deepfm_helpers import checks
+
+pytestmark = pytest.mark.browser
+PAGES = [*checks.toc_entries(Path(__file__).resolve().parents[2] / "_toc.yml"), "genindex", "search"]
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 800}
+
+WEIGHT = 1_500_000  # bytes of a page and all that it loads
+APART = "_static/live/model.js"  # the weights of a trained model: they are what the page live is about
+SECONDS = 2.0  # from the request to a page with its formulas set
+
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"]}
+ALLOWED = {  # a rule of axe, and the nodes, all of them made by Sphinx, that may break it
+    # the list of citations carries roles of an older standard, which screen readers still know
+    "aria-deprecated-role": 'class="citation"',
+    "aria-required-children": 'class="citation-list"',
+    # a long signature is a <dl> with one <dd> per parameter and no <dt>
+    "definition-list": r"^<dl>(\s*<dd><em class=.sig-param|$)",
+}
+
+RAW_MATH = r"""() => {
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  const raw = [];
+  for (let node; (node = walker.nextNode()); )
+    if (!node.parentElement.closest("pre, code, script, style, mjx-container")
+        && /\\\(|\\\[|\\begin\{|\$[^$\s][^$]*\$/.test(node.data)) raw.push(node.data.trim());
+  return raw;
+}"""
+
+# Contrast is measured element by element: code is coloured in a few ways, thousands of times. One of each is kept.
+THIN_OUT = """() => {
+  const seen = new Set();
+  for (const span of document.querySelectorAll("pre span, .sig span")) {
+    const look = span.className + span.closest("pre, .sig").parentElement.className;
+    if (seen.has(look)) span.replaceWith(...span.childNodes);
+    seen.add(look);
+  }
+}"""
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def page(request, visit):
+    """A page, open on a desk in light colours; the tests below look at it one after the other."""
+    with visit(f"{request.param}.html", viewport=DESK, color_scheme="light", reduced_motion="reduce") as page:
+        page.name = request.param
+        page.seconds = _seconds(page)
+        page.wait_for_load_state("networkidle")
+        yield page
+
+
+def test_it_loads_without_an_error_and_from_this_site_alone(page):
+    assert page.problems == []
+
+
+def test_its_mathematics_is_set(page):
+    assert page.locator(".math:not(:has(mjx-container))").count() == 0
+    assert page.locator("mjx-merror").count() == 0
+    assert page.evaluate(RAW_MATH) == []
+
+
+def test_it_weighs_little(page, html):
+    """Counted as a public host sends it, with text compressed."""
+    loaded = "performance.getEntriesByType('resource').map(entry => new URL(entry.name).pathname.slice(1))"
+    names = {f"{page.name}.html", *page.evaluate(loaded)} - {APART}
+    sizes = {name: _sent(html / name) for name in names if (html / name).is_file()}
+    heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:5]
+    assert sum(sizes.values()) <= WEIGHT, f"{sum(sizes.values()):,} bytes, most of it {heaviest}"
+
+
+def _sent(path: Path) -> int:
+    content = path.read_bytes()
+    return len(gzip.compress(content)) if path.suffix in (".html", ".css", ".js", ".svg") else len(content)
+
+
+def test_it_can_be_read_soon(page):
+    assert page.seconds <= SECONDS
+
+
+def _seconds(page) -> float:
+    """Since the request: by the clock, or of the processor if that is less because others kept it busy."""
+    clock = page.evaluate("performance.now()") / 1000
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return min(clock, next(m["value"] for m in metrics if m["name"] == "ProcessTime"))
+
+
+def test_it_is_no_wider_than_a_phone(page):
+    page.set_viewport_size(PHONE)
+    root = page.evaluate("(root => [root.scrollWidth, root.clientWidth])(document.documentElement)")
+    page.set_viewport_size(DESK)
+    assert root[0] <= root[1]
+
+
+def test_it_is_accessible(page):
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    page.evaluate(THIN_OUT)
+    assert _barriers(page, WCAG) == ""
+
+
+def test_its_dark_side_has_contrast(page):
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert _barriers(page, WCAG | {"runOnly": ["color-contrast"]}) == ""
+
+
+def _barriers(page, options: dict) -> str:
+    return "\n".join(
+        f"{rule['id']}: {node['html'][:300]} {node['failureSummary']}"
+        for rule in Axe().run(page, options=options).response["violations"]
+        for node in rule["nodes"]
+        if not re.search(ALLOWED.get(rule["id"], "$^"), node["html"])
+    )
+
+
+def test_the_theme_button_changes_the_theme_and_the_next_page_keeps_it(visit, site):
+    theme = "document.documentElement.dataset.theme"
+    with visit("book/intro.html", color_scheme="light") as page:
+        seen = [page.evaluate(theme)]
+        while len(seen) < 4 and seen[-1] != "dark":  # the button goes through automatic, dark, light
+            page.locator("button.theme-switch-button:visible").first.click()
+            seen.append(page.evaluate(theme))
+        assert (seen[0], seen[-1]) == ("light", "dark")
+        page.goto(f"{site}/book/notation.html")
+        assert page.evaluate(theme) == "dark"
+
+
+def test_the_search_finds_a_term_and_its_results_exist(visit, html):
+    with visit("search.html?q=factorization") as page:
+        links = page.locator("#search-results li > a")
+        links.nth(2).wait_for()
+        paths = links.evaluate_all("all => all.map(a => a.pathname)")
+    assert [path for path in paths if not (html / path.lstrip("/")).is_file()] == []
+
+
+def test_the_address_of_the_site_leads_to_its_first_page(html, browser, site):
+    page = browser.new_page()
+    page.goto(site, wait_until="commit")
+    page.wait_for_url("**/book/intro.html")
+    page.close()
