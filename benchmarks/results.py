@@ -5,10 +5,10 @@ import math
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import median, stdev
 
 FILE = Path(__file__).with_name("results.json")
 FIELDS = {
@@ -33,29 +33,22 @@ def row(
     values: Sequence[float],
     seconds: float,
     machine: dict,
-    centre: Callable[[Sequence[float]], float] = median,
 ) -> dict:
     """One measured row.
 
     Args:
         task, system, data, metric: what was measured; a metric's name carries its unit where it has one.
         values: the repeats.
-        seconds: what one repeat takes, by the same centre.
+        seconds: what one repeat takes.
         machine: see `machine`.
-        centre: median for times, mean over seeds or splits for errors.
 
     Returns:
-        The row, checked; `spread` is the standard deviation of the repeats, 0 for a single one.
+        The row, checked: `value` is the median of the repeats, `spread` their standard deviation, 0 for a single one.
     """
     values = [float(v) for v in values]
     spread = stdev(values) if len(values) > 1 else 0.0
-    named = (task, system, data, metric, float(centre(values)), spread, len(values), float(seconds), machine)
+    named = (task, system, data, metric, float(median(values)), spread, len(values), float(seconds), machine)
     return checked(dict(zip(FIELDS, named, strict=True)))
-
-
-def mean_row(*arguments) -> dict:
-    """`row` with the mean of the repeats."""
-    return row(*arguments, centre=mean)
 
 
 def ratio_row(

@@ -68,7 +68,7 @@ PREPARE = """async () => {
   }
   for (const link of article.querySelectorAll("a[href]"))
     if (link.protocol === location.protocol) link.setAttribute("href", link.hash);
-  for (const mark of article.querySelectorAll(".headerlink, .copybtn, .toggle-button, summary")) mark.remove();
+  for (const mark of article.querySelectorAll(".headerlink, .copybtn, .toggle-button")) mark.remove();
   for (const fold of article.querySelectorAll("details")) fold.open = true;
   for (const fold of article.querySelectorAll(".toggle-hidden")) fold.classList.remove("toggle-hidden");
   await Promise.all([...document.images].map(image => image.decode().catch(() => null)));

@@ -204,10 +204,9 @@ class _Keeper(keras.callbacks.Callback):
         if self.folder:
             self._save()
         elif self._best_epoch() == len(self.rows):
-            self.best = [
-                (v, keras.ops.convert_to_numpy(v))
-                for v in self.model.weights + self.model.optimizer.variables
-            ]
+            optimizer = self.model.optimizer  # with averaging it holds the running means
+            kept = self.model.weights + (optimizer.variables if optimizer.use_ema else [])
+            self.best = [(v, keras.ops.convert_to_numpy(v)) for v in kept]
         self.model.stop_training = self.model.stop_training or self.out_of_patience()
 
     def out_of_patience(self) -> bool:

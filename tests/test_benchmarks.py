@@ -24,10 +24,6 @@ def test_repeats_become_their_median_and_spread():
     assert one["spread"] == pytest.approx(19**0.5)
 
 
-def test_errors_become_their_mean():
-    assert results.mean_row("rmse", "book", "ml-1m", "rmse", [1, 9, 2], 4, MACHINE)["value"] == 4.0
-
-
 def test_a_single_measurement_has_no_spread():
     assert results.row("a", "b", "c", "d", [7], 1, MACHINE)["spread"] == 0.0
 

@@ -1,8 +1,10 @@
 """What a notebook cell calls: parameters, records, claims, stamps."""
 
 import json
+import re
 import subprocess
 import sys
+from html import unescape
 from types import SimpleNamespace
 
 import numpy as np
@@ -167,3 +169,14 @@ def test_measurements_are_read_by_task():
     frame = chapters.measured("reading")
     assert set(frame.task) == {"reading"}
     assert {"system", "data", "metric", "value", "spread", "n", "seconds"} <= set(frame.columns)
+
+
+def test_a_lab_carries_its_values_and_shows_nothing_by_itself(shown):
+    chapters.lab("shares", "fig-shares", k=np.array([1, 2]), parts={"a < b": [0.5, '"x"']})
+    (bundle,) = shown
+    assert set(bundle) == {"text/html", "text/plain"}
+    div = re.fullmatch(
+        r'<div class="lab" data-lab="shares" data-figure="fig-shares" data-values="([^"<]*)"></div>',
+        bundle["text/html"],
+    )
+    assert json.loads(unescape(div.group(1))) == {"k": [1, 2], "parts": {"a < b": [0.5, '"x"']}}
