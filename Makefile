@@ -14,7 +14,7 @@ READY := .venv/ready
 BUILD := $(PY) -m deepfm_helpers.build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data book execute record test lint serve bench clean
+.PHONY: help setup data book execute record pdf test lint serve bench clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -35,6 +35,9 @@ data: $(READY)  ## find or fetch the data and verify it
 
 book: $(READY)  ## execute every chapter and build the book
 	@$(BUILD) book --dataset $(DATASET) --jobs $(JOBS)
+
+pdf: $(READY)  ## print the whole book with its stored outputs as one PDF (needs Chromium)
+	@$(BUILD) pdf
 
 execute: $(READY)  ## regenerate the outputs stored in notebooks/ (NB="04 05" for some)
 	@$(BUILD) execute $(NB) --jobs $(JOBS)

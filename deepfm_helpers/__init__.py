@@ -8,7 +8,7 @@ model is built. The arrows between the modules point one way::
     features -> history
     history, models, training, evaluation -> recipes
     features, models, evaluation -> recommending
-    chapters, reruns, build, checks: at the edge
+    chapters, reruns, build, checks, pages, printing: at the edge
 """
 
 import importlib

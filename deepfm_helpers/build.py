@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import nbformat
 
-from deepfm_helpers import chapters, checks, reruns
+from deepfm_helpers import chapters, checks, printing, reruns
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -332,11 +332,10 @@ def store_live() -> None:
     print(f"{LIVE.as_posix()}: {(ROOT / LIVE).stat().st_size / 1e3:.0f} kB", flush=True)
 
 
-def _helpers() -> list[tuple[str, str]]:
-    """The contents of every helper file that a chapter can import or read."""
+def _helpers(edge: Iterable[str] = ("build.py", "checks.py", "pages.py", "printing.py")) -> list[tuple]:
+    """The contents of every helper file that a chapter can import or read: all but those at the ``edge``."""
     package = ROOT / "deepfm_helpers"
     paths = sorted([*package.glob("*.py"), *package.glob("records/*.json")])
-    edge = ("build.py", "checks.py")
     return [(path.name, path.read_text(encoding="utf-8")) for path in paths if path.name not in edge]
 
 
@@ -358,6 +357,8 @@ def stage(source: Path, executed: Iterable[Path], footer: str = "") -> None:
     reruns.write_whole(source / "book" / "ledger.md", ledger(executed))
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     config["html"] = config.get("html", {}) | {"extra_footer": f"<p>{footer}</p>" if footer else ""}
+    if address := site_url():
+        config["html"]["baseurl"] = address
     if url := repository_url():
         config["repository"] = {"url": url, "branch": _git("rev-parse", "--abbrev-ref", "HEAD") or "main"}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True}
@@ -383,6 +384,18 @@ def repository_url() -> str | None:
     return f"https://{match.group(1)}/{match.group(2)}" if match else None
 
 
+def site_url() -> str | None:
+    """The public address of the pages, from DEEPFM_SITE_URL or GitHub's rule for its Pages; None if unknown."""
+    if address := os.environ.get("DEEPFM_SITE_URL"):
+        return address.rstrip("/") + "/"
+    match = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", repository_url() or "")
+    if not match:
+        return None
+    owner, name = match.groups()
+    host = f"{owner.lower()}.github.io"
+    return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
+
+
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -396,7 +409,7 @@ def _pages(place: Path) -> Path:
     html, part = place / "html", place / "html.part"
     done = place / "html.key"
     sources = sorted(path for path in (place / "source").rglob("*") if path.is_file())
-    key = _key([(str(path), _digest(path)) for path in sources], _helpers())
+    key = _key([(str(path), _digest(path)) for path in sources], _helpers(edge=()))
     if html.is_dir() and done.is_file() and done.read_text() == key:
         print("the pages are up to date", flush=True)
         return html / "index.html"
@@ -424,14 +437,32 @@ def stored() -> Path:
     return html / "index.html"
 
 
+def pdf() -> Path:
+    """Print the whole book, from the stored outputs, as one PDF.
+
+    Returns:
+        The path of the PDF.
+    """
+    place, output = BUILD / "pdf", BUILD / "deepfm_taken_apart.pdf"
+    shutil.rmtree(place, ignore_errors=True)
+    sphinx(ROOT, place, "singlehtml")
+    single = place / "_build" / "singlehtml"
+    # the page is written beside the book's first one, and names its files as if it lay at the root
+    whole = (single / f"{checks.toc_entries(ROOT / '_toc.yml')[0]}.html").replace(single / "whole.html")
+    with printing.chromium() as browser:
+        printing.book(browser, whole, output)
+    return output
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def sphinx(source: Path, output: Path) -> None:
+def sphinx(source: Path, output: Path, builder: str = "html") -> None:
     """Run Jupyter Book strictly: a warning, a broken reference or a page outside the contents is an error."""
     command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-    strict = ["build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going", "--all"]
+    strict = ["build", str(source), "--path-output", str(output), "--builder", builder]
+    strict += ["-W", "-n", "--keep-going", "--all"]
     done = subprocess.run(
         [sys.executable, "-c", command, *strict],
         stdout=subprocess.PIPE,
@@ -443,7 +474,7 @@ def sphinx(source: Path, output: Path) -> None:
     )
     if done.returncode:
         lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines()
-        said = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL", line)] or lines[-30:]
+        said = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL|Error: ", line)] or lines[-30:]
         raise BuildFailed("Jupyter Book found:\n" + "\n".join(said))
 
 
@@ -481,6 +512,7 @@ def main(arguments: list[str] | None = None) -> int:
     command("data", "find or fetch a dataset and verify it", dataset=DEFAULT)
     command("book", "execute the chapters and build the pages", dataset=DEFAULT)
     command("stored", "build the pages from the stored outputs")
+    command("pdf", "print the book with its stored outputs")
     command("execute", "regenerate the stored outputs", notebooks=True)
     command("live", "regenerate the stored model of the page live")
     sub = command("record", "store the figures of the large dataset", notebooks=True, dataset="ml-1m")
@@ -500,6 +532,8 @@ def main(arguments: list[str] | None = None) -> int:
                 book(o.dataset, o.jobs)
             case "stored":
                 print(f"stored outputs: {stored().relative_to(ROOT).as_posix()}")
+            case "pdf":
+                print(f"book: {pdf().relative_to(ROOT).as_posix()}")
             case "execute":
                 execute(o.notebooks, o.jobs)
                 if not o.notebooks:
@@ -510,7 +544,7 @@ def main(arguments: list[str] | None = None) -> int:
                 make_records(o.notebooks, o.dataset, o.seeds, o.jobs)
             case "serve":
                 serve(o.dataset, o.port)
-    except (BuildFailed, ValueError, OSError) as error:
+    except (BuildFailed, printing.NoBrowser, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST = 1_000_000  # bytes of a stored notebook
 _PRIVATE = re.compile(r"(?<![\w./:-])/(?:home|Users|root|tmp|var/folders)/\w|\b[A-Z]:\\\\?Users\\")
-_BESIDES = re.compile(r"(_modules|_static)/|(genindex|search|py-modindex)\.html")  # what Sphinx adds
+_BESIDES = re.compile(r"(_modules|_static)/|(404|genindex|search|py-modindex)\.html")  # what Sphinx adds
 _CSS_URL = re.compile(r"""(?:url\(|@import)\s*['"]?((?:https?:)?//[^'")\s]+)""")
 _ERROR_MARKER = "papermill-error-cell-tag"
 

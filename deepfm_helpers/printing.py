@@ -54,13 +54,16 @@ PREPARE = """async () => {
   const contents = document.querySelector("#jb-print-toc nav");
   document.body.replaceChildren(article);
   document.body.className = "bd-content printed";
-  article.querySelector("#contents").append(contents);
+  contents.insertAdjacentHTML("afterbegin", "<h2>Contents</h2>");
+  article.querySelector("section").append(contents);
   for (const start of article.querySelectorAll("span[id^='document-']")) {
     const chapter = start.nextElementSibling;
     chapter.classList.add("chapter");
     chapter.prepend(start);
-    for (const heading of chapter.querySelectorAll("h3, h4, h5, h6")) {
-      const title = document.createElement("h" + (heading.localName[1] - 2));
+    const headings = chapter.querySelectorAll("h1, h2, h3, h4, h5, h6");
+    const deeper = headings[0].localName[1] - 1;
+    for (const heading of headings) {
+      const title = document.createElement("h" + (heading.localName[1] - deeper));
       title.append(...heading.childNodes);
       heading.replaceWith(title);
     }
@@ -76,24 +79,24 @@ PREPARE = """async () => {
 FOOT = '<div style="font-size: 8px; text-align: center; width: 100%"><span class="pageNumber"></span></div>'
 
 
-def book(single: Path, output: Path) -> None:
+def book(browser, single: Path, output: Path) -> None:
     """Print the book, built by Sphinx as the one page ``single``, to ``output``, which appears when it is whole."""
     draft = output.with_suffix(".part")
-    with chromium() as browser:
-        page = browser.new_page(color_scheme="light")
-        page.goto(single.as_uri())
-        page.evaluate("window.MathJax?.startup?.promise")
-        page.evaluate(PREPARE)
-        page.pdf(
-            path=draft,
-            format="A4",
-            scale=0.85,
-            margin={"top": "18mm", "bottom": "20mm", "left": "18mm", "right": "18mm"},
-            print_background=True,
-            display_header_footer=True,
-            header_template="<span></span>",
-            footer_template=FOOT,
-            outline=True,
-            tagged=True,
-        )
+    page = browser.new_page(color_scheme="light")
+    page.goto(single.as_uri())
+    page.evaluate("window.MathJax?.startup?.promise")
+    page.evaluate(PREPARE)
+    page.pdf(
+        path=draft,
+        format="A4",
+        scale=0.85,
+        margin={"top": "18mm", "bottom": "20mm", "left": "18mm", "right": "18mm"},
+        print_background=True,
+        display_header_footer=True,
+        header_template="<span></span>",
+        footer_template=FOOT,
+        outline=True,
+        tagged=True,
+    )
+    page.close()
     draft.replace(output)

@@ -58,6 +58,7 @@ def root(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(build, "load_data", lambda dataset: data)
     monkeypatch.delenv("DEEPFM_REPOSITORY_URL", raising=False)
+    monkeypatch.delenv("DEEPFM_SITE_URL", raising=False)
     return root
 
 
@@ -102,6 +103,7 @@ def test_a_book_is_built_once_and_then_only_what_changed(root, capsys):
     page = (index.parent / "notebooks" / "01_one.html").read_text()
     assert "twice 1 is even" in page
     assert "cdn" not in page
+    assert "About 5 minutes to read" in page
     stamped = index.stat().st_mtime_ns
 
     build.book("planted", 1)
@@ -181,6 +183,23 @@ def test_only_a_known_repository_gets_buttons(root, monkeypatch, remote, url):
     assert "secret" not in config
     assert ("repository:" in config) is (url is not None)
     assert ("launch_buttons:" in config) is (url is not None and "github" in url)
+
+
+@pytest.mark.parametrize(
+    ("repository", "named", "url"),
+    [
+        ("https://github.com/Some/book", None, "https://some.github.io/book/"),
+        ("https://github.com/Some/some.github.io", None, "https://some.github.io/"),
+        ("https://github.com/Some/book", "https://book.org", "https://book.org/"),
+        ("https://gitlab.com/some/book", None, None),
+        (None, None, None),
+    ],
+)
+def test_the_address_of_the_pages_follows_from_the_repository(root, monkeypatch, repository, named, url):
+    monkeypatch.setattr(build, "repository_url", lambda: repository)
+    if named:
+        monkeypatch.setenv("DEEPFM_SITE_URL", named)
+    assert build.site_url() == url
 
 
 @pytest.mark.parametrize(

@@ -10,3 +10,42 @@ addEventListener("load", async () => {
   reachWhatScrolls();
   addEventListener("resize", reachWhatScrolls);
 });
+
+// A link to a term of the glossary carries its definition: shown under the mouse, on focus, at the first touch.
+addEventListener("DOMContentLoaded", () => {
+  const terms = document.querySelectorAll('a[href*="#term-"][title]');
+  const note = document.createElement("div");
+  note.id = "definition";
+  note.role = "tooltip";
+  note.hidden = true;
+  if (terms.length) document.body.append(note);
+
+  function show(link) {
+    note.textContent = link.dataset.definition;
+    note.hidden = false;
+    const box = link.getBoundingClientRect();
+    note.style.left = `${scrollX + Math.max(8, Math.min(box.left, document.documentElement.clientWidth - note.offsetWidth - 8))}px`;
+    note.style.top = `${scrollY + box.bottom}px`;
+  }
+  const hide = () => (note.hidden = true);
+  for (const link of terms) {
+    link.dataset.definition = link.title;
+    link.removeAttribute("title");
+    link.setAttribute("aria-describedby", note.id);
+    link.addEventListener("mouseenter", () => show(link));
+    link.addEventListener("focus", () => show(link));
+    link.addEventListener("blur", hide);
+    link.addEventListener("mouseleave", (event) => event.relatedTarget !== note && hide());
+    let touched = false; // the second touch follows the link
+    link.addEventListener("touchstart", () => (touched = note.hidden || note.textContent !== link.dataset.definition), { passive: true });
+    link.addEventListener("click", (event) => {
+      if (touched) {
+        event.preventDefault();
+        show(link);
+      }
+      touched = false;
+    });
+  }
+  note.addEventListener("mouseleave", hide);
+  addEventListener("keydown", (event) => event.key === "Escape" && hide());
+});

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from deepfm_helpers import checks
 
 pytestmark = pytest.mark.browser
-PAGES = [*checks.toc_entries(Path(__file__).resolve().parents[2] / "_toc.yml"), "genindex", "search"]
+PAGES = [*checks.toc_entries(Path(__file__).resolve().parents[2] / "_toc.yml"), "genindex", "search", "404"]
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
 
@@ -146,3 +146,26 @@ def test_the_address_of_the_site_leads_to_its_first_page(html, browser, site):
     page.goto(site, wait_until="commit")
     page.wait_for_url("**/book/intro.html")
     page.close()
+
+
+@pytest.mark.parametrize("hand", ["mouse", "keyboard", "finger"])
+def test_a_term_says_what_it_means(visit, hand):
+    with visit("book/notation.html", has_touch=True) as page:
+        link, note = page.locator('a[href$="#term-field"]').first, page.locator("#definition")
+        assert not note.is_visible()
+        {"mouse": link.hover, "keyboard": link.focus, "finger": link.tap}[hand]()
+        assert note.inner_text().startswith("A column of the data")
+        assert page.url.endswith("notation.html")
+        page.keyboard.press("Escape")
+        assert not note.is_visible()
+        if hand == "finger":
+            link.tap()
+            link.tap()
+            page.wait_for_url("**/glossary.html#term-field")
+
+
+def test_a_chapter_can_be_downloaded_as_a_notebook(visit, site):
+    with visit("notebooks/04_second_order.html") as page:
+        link = page.locator('a[href$=".ipynb"]').first.evaluate("link => link.href")
+        assert link.startswith(site)
+        assert page.request.get(link).json()["nbformat"] == 4

@@ -1,0 +1,143 @@
+"""What this book adds to its pages through Sphinx: reading times, definitions of terms, and what the web asks for.
+
+Loaded as an extension in ``_config.yml``. What needs the address of the site waits for ``html_baseurl``.
+"""
+
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+from xml.sax.saxutils import escape, quoteattr
+
+import nbformat
+from docutils import nodes
+
+WORDS_A_MINUTE = 180
+LINES_A_MINUTE = 20  # of code
+CARD = "_static/card.png"
+LOST = """<section><h1>There is no such page</h1>
+<p>The address leads nowhere in this book: a chapter may have moved, or a letter is missing. Begin at the
+<a href="index.html">first page</a>, look in the <a href="genindex.html">index</a>, or
+<a href="search.html">search</a>.</p></section>"""
+
+
+def reading_minutes(notebook: nbformat.NotebookNode) -> int:
+    """Minutes to read a chapter, in fives: its words, and its lines of code that are not folded away."""
+    words = lines = 0
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            words += len(cell.source.split())
+        elif not {"hide-cell", "hide-input", "remove-cell"} & set(cell.metadata.get("tags", [])):
+            lines += sum(bool(line.strip()) for line in cell.source.splitlines())
+    return 5 * max(1, round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE) / 5))
+
+
+def add_reading_time(app, doctree) -> None:
+    """Say below the title of a chapter how long it takes."""
+    path = Path(app.env.doc2path(app.env.docname))
+    title = next(doctree.findall(nodes.title), None)
+    if path.suffix == ".ipynb" and title is not None:
+        minutes = reading_minutes(nbformat.read(path, as_version=4))
+        text = f"About {minutes} minutes to read; longer with the exercises."
+        title.parent.insert(
+            title.parent.index(title) + 1, nodes.paragraph("", text, classes=["reading-time"])
+        )
+
+
+def add_definitions(app, doctree, docname) -> None:
+    """Give every link to a term its definition, the first paragraph of the glossary, as ``title``."""
+    links = [link for link in doctree.findall(nodes.reference) if "#term-" in link.get("refuri", "")]
+    if links:
+        known = definitions(app.env)
+        for link in links:
+            link["reftitle"] = known[link["refuri"].rpartition("#")[2]]
+
+
+def definitions(env) -> dict[str, str]:
+    """From the anchor of each term of the glossary to its definition in plain text."""
+    pages = {page for (kind, _), (page, _) in env.get_domain("std").objects.items() if kind == "term"}
+    return {
+        anchor: " ".join(item[-1][0].astext().split())
+        for page in pages
+        for item in env.get_doctree(page).findall(nodes.definition_list_item)
+        for term in item.findall(nodes.term)
+        for anchor in term["ids"]
+    }
+
+
+def describe(app, pagename, templatename, context, doctree) -> None:
+    """Describe a page to search engines and to those who share a link to it."""
+    root = app.config.html_baseurl
+    before = context.get("metatags", "")
+    if (
+        pagename == "404"
+    ):  # shown at any address: what it needs lies at the root of the site, if that is known
+        context["metatags"] = before + (f"<base href={quoteattr(root)}>" if root else "")
+        return
+    text = next(filter(_is_prose, doctree.findall(nodes.paragraph)), None) if doctree else None
+    titles = app.env.titles
+    title = titles[pagename].astext() if pagename in titles else app.config.html_title
+    facts = {"og:title": title, "og:site_name": app.config.html_title, "og:type": "article"}
+    tags = []
+    if text:
+        facts["og:description"] = " ".join(text.astext().split())[:300]
+        tags.append(f'<meta name="description" content={quoteattr(facts["og:description"])}>')
+    if root:
+        facts |= {"og:url": urljoin(root, f"{pagename}.html"), "og:image": urljoin(root, CARD)}
+        tags.append('<meta name="twitter:card" content="summary_large_image">')
+    tags += [f'<meta property="{name}" content={quoteattr(value)}>' for name, value in facts.items()]
+    context["metatags"] = before + "\n".join(tags)
+
+
+def _is_prose(paragraph: nodes.paragraph) -> bool:
+    return "reading-time" not in paragraph["classes"] and len(paragraph.astext()) > 40
+
+
+def add_lost_page(app):
+    """The page for an address that leads nowhere."""
+    if app.builder.name == "html":
+        yield "404", {"title": "There is no such page", "body": LOST}, "page.html"
+
+
+def map_site(app, error) -> None:
+    """Write ``sitemap.xml``, and a ``robots.txt`` that names it, if the address of the site is known."""
+    root = app.config.html_baseurl
+    if error or app.builder.name != "html" or not urlsplit(root).scheme:
+        return
+    pages = [urljoin(root, f"{page}.html") for page in sorted(app.env.found_docs)]
+    rows = "".join(f"<url><loc>{escape(page)}</loc></url>\n" for page in pages)
+    head = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+    )
+    site = Path(app.outdir)
+    (site / "sitemap.xml").write_text(f"{head}\n{rows}</urlset>\n", encoding="utf-8")
+    (site / "robots.txt").write_text(f"User-agent: *\nAllow: /\nSitemap: {urljoin(root, 'sitemap.xml')}\n")
+
+
+def draw_card(path: Path) -> None:
+    """Draw what a shared link shows: the title, and the score of chapter 6 that is added by hand."""
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from deepfm_helpers import plots
+
+    terms = {"constant": 3.5, "first order": 0.7, "second order": -0.5, "network": 0.1}
+    figure = plt.figure(figsize=(12, 6.3), dpi=100)
+    figure.text(0.06, 0.76, "DeepFM, Taken Apart", size=46, weight="bold", color=plots.BLUE)
+    figure.text(0.06, 0.66, "A tutorial whose every claim can fail", size=24, color="#444444")
+    ax = plots.waterfall(pd.Series(terms), figure.add_axes((0.2, 0.12, 0.68, 0.44)))
+    for text in [*ax.texts, *ax.get_xticklabels(), *ax.get_yticklabels(), ax.xaxis.label]:
+        text.set_size(17)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def setup(app) -> dict[str, bool]:
+    """Register all of it."""
+    app.connect("doctree-read", add_reading_time)
+    app.connect("doctree-resolved", add_definitions)
+    app.connect("html-page-context", describe)
+    app.connect("html-collect-pages", add_lost_page)
+    app.connect("build-finished", map_site)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+if __name__ == "__main__":
+    draw_card(Path(__file__).resolve().parents[1] / "book" / CARD)

@@ -1,0 +1,85 @@
+"""What the pages get through Sphinx, on a book of three pages made here."""
+
+import io
+
+import nbformat
+import pytest
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
+
+from deepfm_helpers import pages
+
+INDEX = "# A book\n\nA {term}`one-hot` row, which says which value of several is there.\n\n"
+GLOSSARY = (
+    "# Words\n\n```{glossary}\none-hot\n  A row of zeros\n  with a *single* one.\n\n  More of it.\n```\n"
+)
+
+
+@pytest.fixture
+def build(tmp_path):
+    """A function that builds the book for a given address and returns the folder of its pages."""
+
+    def build(address: str):
+        source, out = tmp_path / "source", tmp_path / "out"
+        source.mkdir()
+        (source / "index.md").write_text(INDEX + "```{toctree}\nwords\n```\n")
+        (source / "words.md").write_text(GLOSSARY)
+        settings = {
+            "extensions": ["myst_parser", "deepfm_helpers.pages"],
+            "html_title": "The <book>",
+            "html_theme": "basic",
+            "html_baseurl": address,
+        }
+        with docutils_namespace():  # Sphinx leaves its own nodes behind, and would warn at the second book
+            said = io.StringIO()
+            Sphinx(source, None, out, tmp_path / "trees", "html", settings, io.StringIO(), said).build()
+        assert said.getvalue() == ""
+        return out
+
+    return build
+
+
+def test_a_term_carries_the_first_paragraph_of_its_definition(build):
+    page = (build("") / "index.html").read_text()
+    assert 'href="words.html#term-one-hot" title="A row of zeros with a single one."' in page
+
+
+def test_a_site_without_an_address_names_none(build):
+    site = build("")
+    page = (site / "index.html").read_text()
+    assert (
+        '<meta name="description" content="A one-hot row, which says which value of several is there."'
+        in page
+    )
+    assert 'property="og:site_name" content="The &lt;book&gt;"' in page
+    assert "og:url" not in page
+    assert "og:image" not in page
+    assert "There is no such page" in (site / "404.html").read_text()
+    assert not (site / "sitemap.xml").exists()
+
+
+def test_a_site_with_an_address_is_mapped(build):
+    site = build("https://some.org/book/")
+    page = (site / "index.html").read_text()
+    assert 'property="og:image" content="https://some.org/book/_static/card.png"' in page
+    assert '<base href="https://some.org/book/">' in (site / "404.html").read_text()
+    assert "<loc>https://some.org/book/words.html</loc>" in (site / "sitemap.xml").read_text()
+    assert "404" not in (site / "sitemap.xml").read_text()
+    assert "Sitemap: https://some.org/book/sitemap.xml" in (site / "robots.txt").read_text()
+
+
+def test_the_reading_time_counts_words_and_the_code_that_is_not_folded():
+    cells = [
+        nbformat.v4.new_markdown_cell("# T\n\n" + "word " * pages.WORDS_A_MINUTE * 7),
+        nbformat.v4.new_code_cell("x = 1\n\n" * pages.LINES_A_MINUTE * 4),
+        nbformat.v4.new_code_cell("x = 1\n" * 1000, metadata={"tags": ["hide-cell"]}),
+    ]
+    assert pages.reading_minutes(nbformat.v4.new_notebook(cells=cells)) == 10
+    assert pages.reading_minutes(nbformat.v4.new_notebook(cells=[])) == 5
+
+
+def test_the_card_is_one_that_can_be_shared(tmp_path):
+    pages.draw_card(tmp_path / "card.png")
+    content = (tmp_path / "card.png").read_bytes()
+    assert content[16:24] == (1200).to_bytes(4, "big") + (630).to_bytes(4, "big")
+    assert len(content) < 100_000
