@@ -360,15 +360,40 @@ def stage(source: Path, executed: Iterable[Path], footer: str = "") -> None:
     if address := site_url():
         config["html"]["baseurl"] = address
     if url := repository_url():
-        config["repository"] = {"url": url, "branch": _git("rev-parse", "--abbrev-ref", "HEAD") or "main"}
+        prepared = os.environ.get("DEEPFM_LAUNCH_BRANCH")  # its notebooks are those of `launch_copies`
+        branch = prepared or _git("rev-parse", "--abbrev-ref", "HEAD") or "main"
+        config["repository"] = {"url": url, "branch": branch}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True}
         if "//github.com/" in url:
-            config["launch_buttons"] = {
-                "notebook_interface": "jupyterlab",
-                "binderhub_url": "https://mybinder.org",
-                "colab_url": "https://colab.research.google.com",
-            }
+            launchers = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
+            colab = {"colab_url": "https://colab.research.google.com"} if prepared else {}
+            config["launch_buttons"] = launchers | colab
     reruns.write_whole(source / "_config.yml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def launch_copies() -> Path:
+    """Copies of the notebooks for Colab, whose machines do not know this book: their first code fetches it.
+
+    Raises:
+        BuildFailed: the address of the repository is not known.
+    """
+    url = repository_url()
+    if url is None:
+        raise BuildFailed("no address to fetch this book from: name it in DEEPFM_REPOSITORY_URL")
+    source = f"""\
+import sys
+
+if "google.colab" in sys.modules:
+    !git clone --quiet --depth 1 {url} /content/book
+    %pip install --quiet pooch papermill
+    sys.path.insert(0, "/content/book")"""
+    folder = BUILD / "launch"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in select():
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(source, id="on-colab"))
+        reruns.write_whole(folder / path.name, nbformat.writes(notebook))
+    return folder
 
 
 def repository_url() -> str | None:
@@ -514,6 +539,7 @@ def main(arguments: list[str] | None = None) -> int:
     command("stored", "build the pages from the stored outputs")
     command("pdf", "print the book with its stored outputs")
     command("execute", "regenerate the stored outputs", notebooks=True)
+    command("launch", "copy the notebooks, with a first cell that fetches this book on Colab")
     command("live", "regenerate the stored model of the page live")
     sub = command("record", "store the figures of the large dataset", notebooks=True, dataset="ml-1m")
     sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -534,6 +560,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"stored outputs: {stored().relative_to(ROOT).as_posix()}")
             case "pdf":
                 print(f"book: {pdf().relative_to(ROOT).as_posix()}")
+            case "launch":
+                print(f"notebooks: {launch_copies().relative_to(ROOT).as_posix()}")
             case "execute":
                 execute(o.notebooks, o.jobs)
                 if not o.notebooks:

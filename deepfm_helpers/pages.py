@@ -42,6 +42,17 @@ def add_reading_time(app, doctree) -> None:
         )
 
 
+def minutes(name, rawtext, text, lineno, inliner, options=None, content=None) -> tuple[list, list]:
+    """The role that stands for the reading time of a chapter: {minutes}`01_loading`."""
+    env = inliner.document.settings.env
+    path = Path(env.srcdir) / "notebooks" / f"{text}.ipynb"
+    if not path.is_file():
+        problem = inliner.reporter.error(f"minutes: there is no chapter {text}", line=lineno)
+        return [inliner.problematic(rawtext, rawtext, problem)], [problem]
+    env.note_dependency(str(path))
+    return [nodes.inline("", f"{reading_minutes(nbformat.read(path, as_version=4))} min")], []
+
+
 def add_definitions(app, doctree, docname) -> None:
     """Give every link to a term its definition, the first paragraph of the glossary, as ``title``."""
     links = [link for link in doctree.findall(nodes.reference) if "#term-" in link.get("refuri", "")]
@@ -131,6 +142,7 @@ def draw_card(path: Path) -> None:
 
 def setup(app) -> dict[str, bool]:
     """Register all of it."""
+    app.add_role("minutes", minutes)
     app.connect("doctree-read", add_reading_time)
     app.connect("doctree-resolved", add_definitions)
     app.connect("html-page-context", describe)

@@ -183,6 +183,29 @@ def test_only_a_known_repository_gets_buttons(root, monkeypatch, remote, url):
     assert "secret" not in config
     assert ("repository:" in config) is (url is not None)
     assert ("launch_buttons:" in config) is (url is not None and "github" in url)
+    assert "colab_url" not in config
+
+
+def test_colab_is_offered_where_a_branch_has_notebooks_that_fetch_the_book(root, monkeypatch):
+    monkeypatch.setenv("DEEPFM_REPOSITORY_URL", "https://github.com/some/book")
+    monkeypatch.setenv("DEEPFM_LAUNCH_BRANCH", "launch")
+    (root / "book" / "ledger.md").write_text("# Ledger\n")
+    build.stage(root / "staged", [])
+    config = (root / "staged" / "_config.yml").read_text()
+    assert "colab_url" in config
+    assert "branch: launch" in config
+    for copy in sorted(build.launch_copies().glob("*.ipynb")):
+        ours, copied = (nbformat.read(p, as_version=4) for p in (build.NOTEBOOKS / copy.name, copy))
+        first = copied.cells.pop(1)
+        assert copied.cells == ours.cells
+        assert "git clone --quiet --depth 1 https://github.com/some/book /content/book" in first.source
+    assert len(list(build.launch_copies().glob("*.ipynb"))) == len(list(build.NOTEBOOKS.glob("*.ipynb"))) > 0
+
+
+def test_without_an_address_there_is_nothing_to_launch(root, monkeypatch):
+    monkeypatch.setattr(build, "repository_url", lambda: None)
+    with pytest.raises(build.BuildFailed, match="DEEPFM_REPOSITORY_URL"):
+        build.launch_copies()
 
 
 @pytest.mark.parametrize(
