@@ -50,7 +50,9 @@ def minutes(name, rawtext, text, lineno, inliner, options=None, content=None) ->
         problem = inliner.reporter.error(f"minutes: there is no chapter {text}", line=lineno)
         return [inliner.problematic(rawtext, rawtext, problem)], [problem]
     env.note_dependency(str(path))
-    return [nodes.inline("", f"{reading_minutes(nbformat.read(path, as_version=4))} min")], []
+    return [
+        nodes.inline("", f"{reading_minutes(nbformat.read(path, as_version=4))} min", classes=["minutes"])
+    ], []
 
 
 def add_definitions(app, doctree, docname) -> None:

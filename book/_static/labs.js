@@ -51,7 +51,7 @@
       const kept = known.slice(-places); // cut from the front
       const row = [...kept.map((name) => ids[name]), ...Array(places - kept.length).fill(0)];
       const lost = written.filter((name) => !kept.includes(name));
-      const why = (name) => `${name} (${ids[name] > largest ? "no id" : "no place"})`;
+      const why = (name) => `${name} (${ids[name] > largest ? "too rare for an id" : "no place: cut from the front"})`;
       facts.replaceChildren();
       fact("In the file", written.join("|") || "nothing yet: press a genre");
       fact(`The post's ${places} places`, `[${row.join(", ")}]${kept.length ? ": " + kept.join(", ") : ""}`);
@@ -59,7 +59,7 @@
       fact("Multi-hot", `${names.length} numbers, ${written.length} of them 1: nothing lost`);
     }
     lab.append(
-      node("p", {}, "Press the genres of a film of your own."),
+      node("p", {}, "Each button is a column of the row: 1 if pressed. Press the genres of a film of your own."),
       node("div", { class: "lab-bits", role: "group", "aria-label": "Genres of the film" }, ...buttons),
       facts,
     );
@@ -115,6 +115,7 @@
             to[i] = event.target.valueAsNumber;
             move(name, ...to);
           },
+          onchange: (event) => { event.target.value = ends[name][i]; },
         }),
       );
       return node("p", { class: "lab-vector" }, `${name} = (`, fields[name][0], ", ", fields[name][1], ")");
@@ -143,7 +144,7 @@
       const meaning =
         dot > 0 ? "The pair raises the score." : dot < 0 ? "The pair lowers the score." : "The pair says nothing.";
       const signed = (x) => (x < 0 ? `(${number(x)})` : number(x));
-      const product = (i) => `${number(a[i])} · ${signed(b[i])}`;
+      const product = (i) => `${signed(a[i])} · ${signed(b[i])}`;
       result.replaceChildren(
         node("span", {}, `a · b = ${product(0)} + ${product(1)} = `, node("b", {}, number(dot))),
         node(
@@ -156,7 +157,7 @@
       svg.setAttribute("aria-label", `Arrows a to ${a.map((x) => number(x))}, b to ${b.map((x) => number(x))}, and their sum`);
     }
     lab.append(
-      node("p", {}, "Move the two arrow heads, or type."),
+      node("p", {}, "Move the two arrow heads, or type halves from −3 to 3."),
       node("div", { class: "lab-columns" }, svg, node("div", {}, coordinates("a"), coordinates("b"), result)),
     );
     show();
@@ -197,13 +198,14 @@
     show();
   }
 
+  const BESIDE = ["shares"]; // the figure stays: it shows at a glance what the lab shows step by step
   const LABS = { "multi-hot": multiHot, "two-vectors": twoVectors, shares };
 
   addEventListener("DOMContentLoaded", () => {
     for (const lab of document.querySelectorAll(".lab")) {
       const figure = document.getElementById(lab.dataset.figure);
       LABS[lab.dataset.lab](lab, JSON.parse(lab.dataset.values));
-      figure.querySelector("img").classList.add("lab-static");
+      if (!BESIDE.includes(lab.dataset.lab)) figure.querySelector("img").classList.add("lab-static");
       figure.prepend(lab);
     }
   });

@@ -99,8 +99,13 @@
       const lower = wanted.trim().toLowerCase();
       const exact = films.title.findIndex((title) => title.toLowerCase() === lower);
       if (exact >= 0 || !lower) return exact;
-      const near = films.title.map((_, i) => i).filter((i) => films.title[i].toLowerCase().includes(lower));
-      return near.length ? near.reduce((a, b) => (films.rows[b] > films.rows[a] ? b : a)) : -1;
+      const fit = films.title.map((title) => { // whole words before parts of words, then what was rated most
+        const at = title.toLowerCase().indexOf(lower);
+        return at < 0 ? 0 : /\w/.test(title[at + lower.length] ?? "") ? 1 : 2;
+      });
+      const better = (a, b) => fit[a] - fit[b] || films.rows[a] - films.rows[b];
+      const best = fit.map((_, i) => i).reduce((a, b) => (better(b, a) > 0 ? b : a));
+      return fit[best] ? best : -1;
     };
     const take = (film) => { note.textContent = ""; choose(film); };
     const input = make("input", {
@@ -111,13 +116,15 @@
         if (exact >= 0) take(exact);
       },
       onchange: () => {
+        note.textContent = "";
         if (!input.value.trim()) return render();
         const film = found(input.value);
         if (film >= 0) take(film);
         else note.textContent = `No title contains “${input.value}”.`;
       },
     });
-    return { input, box: make("div", { class: "live-control" }, make("label", { for: id }, text), input, note) };
+    const say = (text) => { note.textContent = text; };
+    return { input, say, box: make("div", { class: "live-control" }, make("label", { for: id }, text), input, note) };
   }
 
   const titles = make("datalist", { id: "live-titles" }, ...films.title.map((t) => make("option", { value: t })));
@@ -126,7 +133,8 @@
     id: "live-user",
     onchange: () => change(() => {
       state.person = Number(userSelect.value);
-      if (state.person >= 0) Object.assign(state, { values: valuesOf(state.person), likes: [] });
+      const values = state.person >= 0 ? valuesOf(state.person) : Object.fromEntries(traits.map((f) => [f.name, 0]));
+      Object.assign(state, { values, likes: [] });
     }, "another user"),
   }, make("option", { value: -1 }, "someone new: describe below"),
   ...people.uid.map((_, i) => make("option", { value: i }, person(i))));
@@ -142,6 +150,7 @@
 
   const liked = titleSearch("live-like", `liked films, up to ${MOST_LIKES}`, (film) => {
     liked.input.value = "";
+    if (state.likes.length >= MOST_LIKES) liked.say(`${MOST_LIKES} films: remove one to add another.`);
     if (state.likes.includes(film) || state.likes.length >= MOST_LIKES) return;
     change(() => { state.likes = [...state.likes, film]; }, `likes ${films.title[film]}`);
   });
@@ -253,7 +262,6 @@
     traits.forEach((f, i) => { traitSelects[i].value = state.values[f.name]; });
     film.input.value = films.title[state.film];
     form.querySelector("#live-likes").hidden = state.person >= 0;
-    liked.input.disabled = state.likes.length >= MOST_LIKES;
     chips.replaceChildren(...state.likes.map((i) => make("li", {}, films.title[i], make("button", {
       type: "button", "aria-label": `remove ${films.title[i]}`,
       onclick: () => {
@@ -343,6 +351,7 @@
   }
 
   function renderTen(list) {
+    const focused = ten.contains(document.activeElement);
     ten.replaceChildren(...list.map((item) => {
       const truth = trueRating(item.film);
       const button = make("button", { type: "button", onclick: () => choose(item.film) },
@@ -352,13 +361,14 @@
       if (item.film === state.film) button.setAttribute("aria-current", "true");
       return make("li", {}, button);
     }));
+    if (focused) ten.querySelector("[aria-current]")?.focus({ preventScroll: true });
   }
 
   const real = !people.ratings;
-  facts.textContent = `The model: trained on nine tenths of the ratings of ${model.dataset} with seed ${model.seed}. `
+  facts.textContent = `The model: trained on nine tenths of the ${model.dataset} ratings (seed ${model.seed}). `
     + `On the tenth held out, its root mean squared error is ${model.rmse.toFixed(3)} stars. `
     + (real ? "MovieLens may not be passed on, so no rating is part of this page, and there is no true one to compare with."
-      : "This is nobody’s data, so ratings that were given can be shown beside the prediction.");
+      : "People and films are invented, so the ratings can be shown beside the prediction.");
 
   place.append(form, headline, table, make("h3", {}, "Ten films for this person"), ten, facts);
   place.hidden = false;
