@@ -8,6 +8,7 @@ import pytest
 
 from deepfm_helpers import features
 
+pytestmark = pytest.mark.browser
 LABS = {
     "multi-hot": "notebooks/02_genre_multi_hot.html",
     "two-vectors": "notebooks/04_second_order.html",
