@@ -324,11 +324,12 @@ def _live_script(data, cache: Path) -> Path | None:
 
 
 def store_live() -> None:
-    """Regenerate the model of planted data that the page `book/live` uses without a build, and its figure."""
+    """Regenerate the model of planted data that the page `book/live` uses without a build, and its two figures."""
     from deepfm_helpers import datasets, live
 
     exported = live.train_and_export(datasets.planted(**live.STORED), ROOT / LIVE)
     live.draw(exported, ROOT / LIVE.with_name("waterfall.svg"))
+    live.draw(exported, ROOT / LIVE.with_name("summary.svg"), small=True)
     print(f"{LIVE.as_posix()}: {(ROOT / LIVE).stat().st_size / 1e3:.0f} kB", flush=True)
 
 

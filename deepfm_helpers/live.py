@@ -175,8 +175,14 @@ def terms(exported: dict, rows: Sequence[int | Sequence[int]]) -> pd.Series:
     return pd.Series({"w0": exported["w0"], **w, **pairs, "deep": a[0]})
 
 
-def draw(exported: dict, path: str | Path) -> None:
-    """Writes, as SVG, the waterfall with which the page opens: its first person and the film rated most often."""
+def draw(exported: dict, path: str | Path, small: bool = False) -> None:
+    """Writes, as SVG, the waterfall with which the page opens: its first person and the film rated most often.
+
+    Args:
+        exported: what `export` returned.
+        path: of the SVG file.
+        small: all pairs as one bar, for half the width of a page.
+    """
     import matplotlib.pyplot as plt
 
     films, people = exported["films"], exported["people"]
@@ -184,7 +190,13 @@ def draw(exported: dict, path: str | Path) -> None:
     of = {"uid": people["row"][0], "mid": film + 1}
     names = [f["name"] for f in exported["fields"]]
     rows = [of[n] if n in of else people[n][0] if n in people else films[n][film] for n in names]
-    ax = plots.waterfall(terms(exported, rows))
+    bars, ax = terms(exported, rows), None
+    if small:
+        pairs = bars.index.str.contains(" × ")
+        alone = bars[~pairs]
+        bars = pd.concat([alone[:-1], pd.Series({f"{pairs.sum()} pairs": bars[pairs].sum()}), alone[-1:]])
+        ax = plots.new_axes(width=3.6, height=2.9)
+    ax = plots.waterfall(bars, ax)
     svg = io.StringIO()
     with plt.rc_context({"svg.hashsalt": NAME}):
         ax.figure.savefig(svg, format="svg", metadata={"Date": None})

@@ -1,4 +1,5 @@
-"""What this book adds to its pages through Sphinx: reading times, definitions of terms, and what the web asks for.
+"""What this book adds to its pages through Sphinx: reading times, definitions of terms, numbers for the tables that
+cells print, and what the web asks for.
 
 Loaded as an extension in ``_config.yml``. What needs the address of the site waits for ``html_baseurl``.
 """
@@ -40,6 +41,27 @@ def add_reading_time(app, doctree) -> None:
         title.parent.insert(
             title.parent.index(title) + 1, nodes.paragraph("", text, classes=["reading-time"])
         )
+
+
+class OutputTable(nodes.figure):
+    """A table that a cell prints: with caption and number, among the tables and not among the figures."""
+
+
+def number_tables(app, doctree) -> None:
+    """Make tables of the figures that carry the class ``output-table``."""
+    for figure in list(doctree.findall(nodes.figure)):
+        if "output-table" in figure["classes"]:
+            table = OutputTable(figure.rawsource, *figure.children, **figure.attributes)
+            figure.replace_self(table)
+            doctree.ids |= dict.fromkeys(table["ids"], table)  # where references look for what they name
+
+
+def _open_table(translator, node) -> None:
+    translator.visit_figure(node)
+
+
+def _close_table(translator, node) -> None:
+    translator.depart_figure(node)
 
 
 def minutes(name, rawtext, text, lineno, inliner, options=None, content=None) -> tuple[list, list]:
@@ -145,7 +167,9 @@ def draw_card(path: Path) -> None:
 def setup(app) -> dict[str, bool]:
     """Register all of it."""
     app.add_role("minutes", minutes)
+    app.add_enumerable_node(OutputTable, "table", html=(_open_table, _close_table))
     app.connect("doctree-read", add_reading_time)
+    app.connect("doctree-read", number_tables)
     app.connect("doctree-resolved", add_definitions)
     app.connect("html-page-context", describe)
     app.connect("html-collect-pages", add_lost_page)

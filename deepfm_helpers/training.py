@@ -16,13 +16,18 @@ from deepfm_helpers._keras import keras
 Arrays = tuple[Sequence[np.ndarray], np.ndarray]
 
 
-def set_seed(seed: int) -> None:
+def set_seed(seed: int, deterministic: bool = True) -> None:
     """Fixes Python's, NumPy's and Keras' random numbers, and TensorFlow's choice of kernels.
 
     The same seed on the same machine then gives the same weights; another processor may differ a little.
+
+    Args:
+        seed: any whole number from 0 on.
+        deterministic: take only kernels that always compute in the same order. TensorFlow keeps to it for the rest of
+            the process, and then compiles nothing with XLA: `jit_compile` needs False in every call.
     """
     keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
+    if deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
@@ -57,7 +62,12 @@ class FusedAdam(keras.optimizers.Adam):
 
 
 def compile_model(
-    model: keras.Model, learning_rate=1e-3, *, averaging: float = 0.0, steps_per_execution: int = 1
+    model: keras.Model,
+    learning_rate=1e-3,
+    *,
+    averaging: float = 0.0,
+    steps_per_execution: int = 1,
+    jit_compile: bool = False,
 ) -> keras.Model:
     """Compiles for squared error with Adam; `rmse` is measured in stars and leaves out any penalty.
 
@@ -67,25 +77,35 @@ def compile_model(
         averaging: momentum of a running mean of the weights, 0 for none; 1 / (1 - averaging) is about how many
             steps it looks back. Keras puts the means in place of the weights when `fit` ends.
         steps_per_execution: steps that run between two looks at the callbacks; moves no number.
+        jit_compile: compile the step with XLA. That takes seconds once for each shape of a batch, and dropout is
+            very slow with it on a processor; after that a step takes about half its time.
+
+    Raises:
+        ValueError: `jit_compile` after `set_seed` has asked for deterministic kernels.
     """
     model.compile(
         optimizer=FusedAdam(learning_rate, use_ema=averaging > 0, ema_momentum=averaging or 0.99),
         loss="mse",
         metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
         steps_per_execution=steps_per_execution,
+        jit_compile=jit_compile,
     )
+    if jit_compile and not model.jit_compile:
+        raise ValueError(
+            "jit_compile=True: Keras cannot use XLA here; if set_seed was called in this process, restart it and call "
+            "set_seed(seed, deterministic=False)"
+        )
     model.optimizer.build(model.trainable_variables)  # or else TensorFlow traces the first step twice
     return model
 
 
-class Batches(keras.utils.PyDataset):
+class Batches:
     """Training rows in batches, shuffled anew each epoch; the order of epoch e depends on (seed, e) alone.
 
     That is what lets a run that was killed go on exactly as if it had not been.
     """
 
     def __init__(self, x: Sequence[np.ndarray], y: np.ndarray, batch_size: int, seed: int):
-        super().__init__()
         self.x, self.y, self.batch_size, self.seed = x, y, batch_size, seed
         self.start_epoch(0)
 
@@ -95,9 +115,31 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self.y) // self.batch_size)
 
-    def __getitem__(self, i: int):
-        rows = self.order[i * self.batch_size : (i + 1) * self.batch_size]
-        return tuple(a[rows] for a in self.x), self.y[rows]
+    def dataset(self):
+        """The batches (inputs, ratings) as a `tf.data.Dataset`; each pass over it goes in the order of its epoch.
+
+        TensorFlow alone gathers them, one thread ahead of the training step. Its autotuning is off: with it, a pass
+        began with up to three seconds in which nothing was computed.
+        """
+        import tensorflow as tf
+
+        columns = [tf.convert_to_tensor(column) for column in (*self.x, self.y)]
+
+        def epoch(order):
+            def batch(i):
+                rows = order[i * self.batch_size : (i + 1) * self.batch_size]
+                *x, y = (tf.gather(column, rows) for column in columns)
+                return tuple(x), y
+
+            return tf.data.Dataset.range(len(self)).map(batch)
+
+        orders = tf.data.Dataset.from_generator(
+            lambda: iter([self.order]), output_signature=tf.TensorSpec((None,), tf.int64)
+        )
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        counted = orders.flat_map(epoch).apply(tf.data.experimental.assert_cardinality(len(self)))
+        return counted.prefetch(2).with_options(options)
 
 
 def train(
@@ -112,6 +154,7 @@ def train(
     averaging: float = 0.0,
     seed: int = 0,
     steps_per_execution: int = 16,
+    jit_compile: bool = False,
     folder: str | Path | None = None,
     tensorboard: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -123,8 +166,8 @@ def train(
         train_xy, valid_xy: (inputs, ratings) from `features.df2xy`. Without validation rows all epochs run
             and the last weights stay.
         epochs, batch_size: the usual.
-        learning_rate, averaging, steps_per_execution: see `compile_model`. With averaging it is the running mean
-            of the weights that is validated, and that the model is left with.
+        learning_rate, averaging, steps_per_execution, jit_compile: see `compile_model`. With averaging it is the
+            running mean of the weights that is validated, and that the model is left with.
         patience: stop after this many epochs in a row without a lower validation RMSE.
         seed: fixes the order of the rows and what dropout drops, epoch by epoch.
         folder: keeps `history.csv` and the weights of the last and the best epoch there, and at the end
@@ -137,14 +180,20 @@ def train(
         One row per epoch: epoch (from 1), loss (with penalties), rmse, val_loss, val_rmse, seconds.
 
     Raises:
-        ValueError: no training or validation rows, or `tensorboard` without a folder.
+        ValueError: no training or validation rows, `tensorboard` without a folder, or see `compile_model`.
     """
     x, y = train_xy
     if len(y) == 0 or (valid_xy is not None and len(valid_xy[1]) == 0):
         raise ValueError(f"{'valid_xy' if len(y) else 'train_xy'} holds no rows; check the split")
     if tensorboard and folder is None:
         raise ValueError("tensorboard=True needs a folder to write the logs to")
-    compile_model(model, learning_rate, averaging=averaging, steps_per_execution=steps_per_execution)
+    compile_model(
+        model,
+        learning_rate,
+        averaging=averaging,
+        steps_per_execution=steps_per_execution,
+        jit_compile=jit_compile,
+    )
     batches = Batches(x, y, batch_size, seed)
     keeper = _Keeper(batches, patience if valid_xy is not None else None, folder)
     chain = [keeper, *([keras.callbacks.SwapEMAWeights()] if averaging else []), *callbacks]
@@ -153,7 +202,7 @@ def train(
     finished = keeper.resume(model)
     if not keeper.out_of_patience():
         model.fit(
-            batches,
+            batches.dataset(),
             initial_epoch=finished,
             epochs=epochs,
             shuffle=False,  # Keras would deal the batches in an order that no seed of ours fixes

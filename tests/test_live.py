@@ -179,6 +179,15 @@ def test_the_waterfall_begins_at_the_constant_and_ends_at_the_score(export, tmp_
     assert bars[-1][1] == pytest.approx(terms.sum())
 
 
+def test_the_small_waterfall_shows_all_pairs_as_one_bar(export, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "waterfall", lambda bars, ax: drawn.append(bars) or ax)
+    live.draw(export(), tmp_path / "summary.svg", small=True)
+    names = ["w0", "uid", "mid", "gender", "age", "occupation", "genre", "15 pairs", "deep"]
+    assert drawn[0].index.tolist() == names
+    assert (tmp_path / "summary.svg").exists()
+
+
 def test_the_stored_script_belongs_to_the_planted_data_of_today(tmp_path):
     path = build.ROOT / build.LIVE
     stored = read(path)

@@ -19,13 +19,18 @@ GLOSSARY = (
 def build(tmp_path):
     """A function that builds the book for a given address and returns the folder of its pages."""
 
-    def build(address: str):
+    def build(address: str, more: dict[str, str] | None = None):
         source, out = tmp_path / "source", tmp_path / "out"
         source.mkdir()
-        (source / "index.md").write_text(INDEX + "```{toctree}\nwords\n```\n")
-        (source / "words.md").write_text(GLOSSARY)
+        files = {"words.md": GLOSSARY, **(more or {})}
+        names = "\n".join(name.partition(".")[0] for name in files)
+        files["index.md"] = f"{INDEX}```{{toctree}}\n{names}\n```\n"
+        for name, text in files.items():
+            (source / name).write_text(text)
         settings = {
-            "extensions": ["myst_parser", "deepfm_helpers.pages"],
+            "extensions": ["myst_nb", "deepfm_helpers.pages"],
+            "nb_execution_mode": "off",
+            "numfig": True,
             "html_title": "The <book>",
             "html_theme": "basic",
             "html_baseurl": address,
@@ -66,6 +71,24 @@ def test_a_site_with_an_address_is_mapped(build):
     assert "<loc>https://some.org/book/words.html</loc>" in (site / "sitemap.xml").read_text()
     assert "404" not in (site / "sitemap.xml").read_text()
     assert "Sitemap: https://some.org/book/sitemap.xml" in (site / "robots.txt").read_text()
+
+
+def test_a_table_that_a_cell_prints_is_numbered_among_the_tables(build, tmp_path):
+    cell = nbformat.v4.new_code_cell("table")
+    cell.outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td>1</td></tr></table>"})
+    ]
+    figure = {"caption": "Some numbers.", "classes": "output-table", "name": "tab-x"}
+    cell.metadata["mystnb"] = {"figure": figure}
+    title = nbformat.v4.new_markdown_cell("# Cells\n\nSee {numref}`tab-x`.\n")
+    language = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+    notebook = nbformat.v4.new_notebook(cells=[title, cell], metadata=language)
+    site = build("", {"cells.ipynb": nbformat.writes(notebook)})
+    page = (site / "cells.html").read_text()
+    assert (
+        '<span class="caption-number">Table 1 </span><span class="caption-text">Some numbers.</span>' in page
+    )
+    assert '<span class="std std-numref">Table 1</span>' in page
 
 
 def test_the_reading_time_counts_words_and_the_code_that_is_not_folded():

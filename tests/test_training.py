@@ -102,7 +102,10 @@ def test_every_epoch_sees_every_row_once_in_an_order_of_its_own():
     orders = []
     for epoch in (0, 1, 0):
         batches.start_epoch(epoch)
-        orders.append(np.concatenate([batches[i][1] for i in range(3)]).tolist())
+        passed = [(x, y) for (x,), y in batches.dataset().as_numpy_iterator()]
+        assert [len(y) for _, y in passed] == [4, 4, 2]
+        assert all((x == y).all() for x, y in passed)
+        orders.append(np.concatenate([y for _, y in passed]).tolist())
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
     assert orders[0] == orders[2] != orders[1]
 
@@ -309,3 +312,33 @@ def test_a_split_without_rows_is_refused(rows, which):
 def test_tensorboard_without_a_folder_is_refused(rows):
     with pytest.raises(ValueError, match="needs a folder"):
         fit(rows, tensorboard=True)
+
+
+def test_xla_is_refused_once_kernels_are_deterministic(rows):
+    with pytest.raises(ValueError, match="deterministic=False"):
+        fit(rows, jit_compile=True)
+
+
+def test_xla_computes_the_same(tmp_path):
+    """In a process of its own: deterministic kernels cannot be taken back."""
+    script = """
+        import sys
+        from deepfm_helpers import datasets, features, models, training
+
+        data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_500, seed=3)
+        fields = features.describe(data)
+        train, valid = features.split_rows(datasets.join(data.ratings, data.movies, data.users), 0.2, seed=1)
+        for jit_compile in (False, True):
+            training.set_seed(5, deterministic=False)
+            model = models.deep_fm_model(features=fields, k=4, dnn_dim=(8, 8), dnn_dr=0.0, mean_rating=3.5)[-1]
+            history = training.train(
+                model, features.df2xy(train, fields), features.df2xy(valid, fields), epochs=3, batch_size=128,
+                learning_rate=5e-3, averaging=0.9, seed=7, jit_compile=jit_compile,
+            )
+            assert model.jit_compile == jit_compile
+            history.to_csv(f"{sys.argv[1]}/{jit_compile}.csv")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    plain, compiled = (pd.read_csv(tmp_path / f"{name}.csv") for name in (False, True))
+    assert compiled.val_rmse.to_numpy() == pytest.approx(plain.val_rmse.to_numpy(), rel=1e-4)

@@ -69,7 +69,8 @@ MODELS = {
 
 def train(request: dict) -> None:
     """`fit` on six fields, at the architecture of the request, an epoch for each turn."""
-    training.set_seed(request["seed"])
+    jit_compile = request.get("jit_compile", False)
+    training.set_seed(request["seed"], deterministic=not jit_compile)
     data, rows, _ = splits.load(request["data"], request["how"], request["split"])
     fields = features.describe(data)
     train, valid = features.split_rows(rows, 0.1, seed=request["seed"])
@@ -88,6 +89,7 @@ def train(request: dict) -> None:
         batch_size=request["batch_size"],
         patience=request["patience"],
         seed=request["seed"],
+        jit_compile=jit_compile,
         callbacks=[protocol.epoch_turns(keras, request["rows"])],
     )
 
