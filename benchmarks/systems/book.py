@@ -52,6 +52,12 @@ MODELS = {
     "as_published": recipe(models.AS_PUBLISHED),
     "repaired": recipe(recipes.REPAIRED),
     "full": recipe(FULL),
+    # For a mean of many: each one fits its rows more closely, and errs more in a way of its own.
+    "full, weaker penalties": recipe(
+        recipes.changed(
+            FULL, {"penalty": {n: v if n == "deep" else 0.7 * v for n, v in FULL["penalty"].items()}}
+        )
+    ),
     "full, no history or time": recipe(SIDE),
     "full, no stretches": recipe({name: FULL[name] for name in FULL if name != "stretches"}),
     "full, 64 components": recipe(recipes.changed(FULL, {"history": {"components": 64}})),
