@@ -36,6 +36,11 @@ RAW_MATH = r"""() => {
   return raw;
 }"""
 
+CUT_AT_THE_LEFT = """() => [...document.querySelectorAll("div.math")].filter(box => {
+  const formula = box.querySelector("mjx-math");
+  return formula && formula.getBoundingClientRect().left < box.getBoundingClientRect().left - 1;
+}).map(box => box.id)"""
+
 # Contrast is measured element by element: code is coloured in a few ways, thousands of times. One of each is kept.
 THIN_OUT = """() => {
   const seen = new Set();
@@ -94,11 +99,13 @@ def _seconds(page) -> float:
     return min(clock, next(m["value"] for m in metrics if m["name"] == "ProcessTime"))
 
 
-def test_it_is_no_wider_than_a_phone(page):
+def test_it_is_no_wider_than_a_phone_and_its_equations_begin_at_their_beginning(page):
     page.set_viewport_size(PHONE)
     root = page.evaluate("(root => [root.scrollWidth, root.clientWidth])(document.documentElement)")
+    cut = page.evaluate(CUT_AT_THE_LEFT)
     page.set_viewport_size(DESK)
     assert root[0] <= root[1]
+    assert cut == []
 
 
 def test_it_is_accessible(page):
