@@ -110,6 +110,17 @@ def test_every_epoch_sees_every_row_once_in_an_order_of_its_own():
     assert orders[0] == orders[2] != orders[1]
 
 
+def test_batches_keep_the_types_and_values_of_their_columns():
+    y = np.arange(6, dtype="float32")
+    columns = [np.array([0, 5, 127, 128, -3, 40_000]) * scale for scale in (0, 1, 10**6)]
+    columns += [columns[1].astype("int32")[:, None], y / 3]
+    batches = training.Batches(columns, y, 4, seed=1)
+    for x, rows in batches.dataset().as_numpy_iterator():
+        for column, batch in zip(columns, x, strict=True):
+            assert batch.dtype == column.dtype
+            assert (batch == column[rows.astype(int)]).all()
+
+
 @pytest.mark.parametrize("in_a_folder", [False, True])
 def test_early_stopping_restores_the_best_epoch(rows, tmp_path, in_a_folder):
     fast = {"epochs": 40, "learning_rate": 0.05, "patience": 2}
