@@ -73,7 +73,7 @@ def test_a_site_with_an_address_is_mapped(build):
     assert "Sitemap: https://some.org/book/sitemap.xml" in (site / "robots.txt").read_text()
 
 
-def test_a_table_that_a_cell_prints_is_numbered_among_the_tables(build, tmp_path):
+def test_a_table_that_a_cell_prints_is_numbered_among_the_tables(build):
     cell = nbformat.v4.new_code_cell("table")
     cell.outputs = [
         nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td>1</td></tr></table>"})

@@ -74,7 +74,7 @@ MODELS = {
 
 
 def train(request: dict) -> None:
-    """`fit` on six fields, at the architecture of the request, an epoch for each turn."""
+    """`fit` on six fields, at the architecture of the request, in turns of `protocol.epoch_turns`."""
     jit_compile = request.get("jit_compile", False)
     training.set_seed(request["seed"], deterministic=not jit_compile)
     data, rows, _ = splits.load(request["data"], request["how"], request["split"])

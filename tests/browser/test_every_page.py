@@ -154,6 +154,7 @@ def test_the_address_of_the_site_leads_to_its_first_page(html, browser, site):
     page = browser.new_page()
     page.goto(site, wait_until="commit")
     page.wait_for_url("**/book/intro.html")
+    assert "Begin with chapter 1" in page.content()
     page.close()
 
 
