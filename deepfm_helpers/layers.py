@@ -11,6 +11,9 @@ from deepfm_helpers._keras import keras
 ops = keras.ops
 register = keras.saving.register_keras_serializable(package="deepfm_helpers")
 
+MANY_IDS = 20_000
+"""Up to so many rows, `KnownEmbedding` multiplies its whole table: about two of the batches that suit such a table."""
+
 
 def _mask(ids, dtype):
     """1.0 where a slot holds a value, 0.0 where it is padding: (batch, slots, 1)."""
@@ -83,6 +86,66 @@ class OneHotEmbedding(keras.layers.Embedding):
 
     def get_config(self):
         return {**super().get_config(), "pooling": self.pooling}
+
+
+@register
+class KnownEmbedding(keras.layers.Layer):
+    """Vectors of ids of which numbers are known: a row of a fixed table times a trained matrix (equation eq-known).
+
+    The whole table is multiplied and the ids are looked up in the product: with batches as large as the table that
+    is less work than the product of every row of the batch. For tables of more than `MANY_IDS` rows it is the
+    other way round.
+
+    Args:
+        input_dim: rows of the table. known: numbers in a row. output_dim: k.
+        embeddings_initializer, embeddings_regularizer: of the matrix (known, k).
+
+    Input shape: ids (batch, slots). Output shape: (batch, slots, k).
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        known: int,
+        output_dim: int,
+        embeddings_initializer="uniform",
+        embeddings_regularizer=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.input_dim, self.known, self.output_dim = int(input_dim), int(known), int(output_dim)
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
+
+    def build(self, input_shape=None):
+        self.matrix = self.add_weight(
+            name="matrix",
+            shape=(self.known, self.output_dim),
+            initializer=self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+        )
+        self.table = self.add_weight(
+            name="table", shape=(self.input_dim, self.known), initializer="zeros", trainable=False
+        )
+        self.built = True
+
+    def call(self, ids):
+        if self.input_dim <= MANY_IDS:
+            return ops.take(ops.matmul(self.table, self.matrix), ids, axis=0)
+        return ops.matmul(ops.take(self.table, ids, axis=0), self.matrix)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.output_dim)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "known": self.known,
+            "output_dim": self.output_dim,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
+        }
 
 
 @register

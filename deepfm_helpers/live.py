@@ -29,7 +29,7 @@ MOST_PEOPLE = 100
 """Of real data, no more people than this may be described."""
 
 RECIPE = recipes.changed(recipes.WITHOUT_HISTORY, {"model": {"k": 16, "dnn_dim": (64, 32)}})
-"""What `train_and_export` trains: all six fields, a penalty for each table, no history."""
+"""What `train_and_export` trains, all six fields with a penalty for each table and no history."""
 
 STORED = {"n_users": 200, "n_movies": 150, "n_ratings": 10_000}
 """Sizes of the planted data behind the model that the repository keeps, for pages built without training."""

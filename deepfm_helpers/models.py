@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from deepfm_helpers._keras import keras
 from deepfm_helpers.features import Feature, post_features
-from deepfm_helpers.layers import BatchL2, Offset, OneHotEmbedding, PairwiseInteractions, PoolValues
+from deepfm_helpers.layers import (
+    BatchL2,
+    KnownEmbedding,
+    Offset,
+    OneHotEmbedding,
+    PairwiseInteractions,
+    PoolValues,
+)
 
 layers = keras.layers
 
@@ -45,7 +52,7 @@ AS_PUBLISHED = {
     "split": {"held": 0.1, "by": "tail"},
     "training": {"epochs": 30, "batch_size": 2048, "learning_rate": 1e-3, "patience": 3},
 }
-"""Keyword arguments that reproduce the post: for `describe`, `deep_fm_model`, `split_rows` and `train`.
+"""Keyword arguments that reproduce the post, for `describe`, `deep_fm_model`, `split_rows` and `train`.
 
 `k` and `dnn_dim` are missing from the post's text; they are those of its author's public notebook."""
 
@@ -325,19 +332,27 @@ def _embed(
         first_order = table_l2.get("first_order", 0.0)
         own = table_l2.get(feature.name, first_order if feature.wide else 0.0)
         penalty = _squares(own if order == "2d" or feature.wide else first_order)
-        if feature.kind in ("numeric", "known"):
-            bias = numeric_bias and feature.kind == "numeric"
+        if feature.kind == "numeric":
             dense = layers.Dense(
                 k,
-                use_bias=bias,
+                use_bias=numeric_bias,
                 kernel_initializer=start("glorot_uniform"),
                 kernel_regularizer=penalty,
                 name=f"num_dense_{order}_{feature.name}",
             )
-            if feature.kind == "known":
-                pooled.append(dense(_known(feature, order)(x)))
-            else:
-                pooled.append(layers.Reshape((1, k), name=f"row_{order}_{feature.name}")(dense(x)))
+            pooled.append(layers.Reshape((1, k), name=f"row_{order}_{feature.name}")(dense(x)))
+            raw.append(None)
+            continue
+        if feature.kind == "known":
+            known = KnownEmbedding(
+                *feature.table.shape,
+                k,
+                start("glorot_uniform"),
+                penalty,
+                name=f"known_embed_{order}_{feature.name}",
+            )
+            pooled.append(known(x))
+            known.table.assign(feature.table)
             raw.append(None)
             continue
         few = feature.size <= FEW_VALUES
@@ -355,14 +370,6 @@ def _embed(
             pooled.append(values)
         raw.append(values)
     return pooled, raw
-
-
-def _known(feature: Feature, order: str):
-    """The table of a known field as a look-up that training leaves as it is."""
-    table = layers.Embedding(*feature.table.shape, trainable=False, name=f"known_{order}_{feature.name}")
-    table.build()
-    table.set_weights([feature.table])
-    return table
 
 
 def _head(parts: list, head: str, mean_rating: float):

@@ -18,7 +18,7 @@ training rows. A prior of variance s² on the entries and noise of variance σ²
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,7 @@ REPAIRS = {
     "larger steps, weights averaged": {"training": AVERAGED},
     "trained again on all rows": {"selection": "refit"},
 }
-"""What chapter 10 changes in `models.AS_PUBLISHED`, one at a time: section → arguments."""
+"""What chapter 10 changes in `models.AS_PUBLISHED`, one at a time, as section → arguments."""
 
 FULL = {
     "describe": {},
@@ -70,7 +70,7 @@ FULL = {
     "training": AVERAGED,
     "selection": "all rows",
 }
-"""The full model of chapter 11: all fields, history, time, stretches, a penalty for each table, averaged weights."""
+"""The full model of chapter 11, all fields with history, time, stretches, a penalty a table, averaged weights."""
 
 
 WITHOUT_HISTORY = {name: FULL[name] for name in FULL if name not in ("history", "stretches")} | {
@@ -115,7 +115,14 @@ class Fitted:
 
 
 def fit(recipe: Recipe, data, rows: pd.DataFrame, seed: int, build: Callable | None = None) -> Fitted:
-    """Trains what a recipe describes.
+    """Trains what a recipe describes, once; see `members`."""
+    return next(members(recipe, data, rows, [seed], build))
+
+
+def members(
+    recipe: Recipe, data, rows: pd.DataFrame, seeds: Iterable[int], build: Callable | None = None
+) -> Iterator[Fitted]:
+    """Trains what a recipe describes once for each seed, for a mean of all; what no seed enters is computed once.
 
     Args:
         recipe: see the head of this module.
@@ -123,31 +130,37 @@ def fit(recipe: Recipe, data, rows: pd.DataFrame, seed: int, build: Callable | N
         rows: joined training rows. With `selection` "best epoch" (the default) the recipe's split takes validation
             rows from them, and the weights of the best epoch stay; "refit" then trains again on all rows, for as
             many epochs; "all rows" trains on all rows for the recipe's epochs.
-        seed: of the split, the first weights and the order of the rows.
+        seeds: of the split, the stretches, the first weights and the order of the rows.
         build: another function than `models.deep_fm_model`, with its keyword arguments, returning a model.
 
     Raises:
         ValueError: an unknown `selection` or `schedule`.
     """
-    started = time.perf_counter()
     selection = recipe.get("selection", "best epoch")
     if selection not in ("best epoch", "refit", "all rows"):
         raise ValueError(f"selection = {selection!r}: choose best epoch, refit or all rows")
-    epochs = None
-    if selection != "all rows":
-        kept, valid = features.split_rows(rows, seed=seed, **recipe["split"])
-        model, fields, log = _train(recipe, data, kept, valid, seed, build)
-        epochs = int(log.val_rmse.argmin()) + 1
-    if selection != "best epoch":
-        model, fields, log = _train(recipe, data, rows, None, seed, build, epochs)
-    return Fitted(model, fields, log, time.perf_counter() - started)
+    of_all_rows = None
+    for seed in seeds:
+        started = time.perf_counter()
+        epochs = None
+        if selection != "all rows":
+            kept, valid = features.split_rows(rows, seed=seed, **recipe["split"])
+            model, fields, log = _train(recipe, _fields(recipe, data, kept), kept, valid, seed, build)
+            epochs = int(log.val_rmse.argmin()) + 1
+        if selection != "best epoch":
+            of_all_rows = of_all_rows or _fields(recipe, data, rows)
+            model, fields, log = _train(recipe, of_all_rows, rows, None, seed, build, epochs)
+        yield Fitted(model, fields, log, time.perf_counter() - started)
 
 
-def _train(recipe, data, rows, valid, seed, build, stop_after=None):
-    training.set_seed(seed)
+def _fields(recipe, data, rows) -> tuple[features.Feature, ...]:
+    """The fields of a recipe that no seed enters."""
     fields = features.describe(data, **recipe["describe"])
-    if "history" in recipe:
-        fields += history.describe(data, rows, **recipe["history"])
+    return fields + history.describe(data, rows, **recipe["history"]) if "history" in recipe else fields
+
+
+def _train(recipe, fields, rows, valid, seed, build, stop_after=None):
+    training.set_seed(seed)
     named = {field.name: field for field in fields}
     if "stretches" in recipe:
         fields += history.stretches(rows, seed=seed, **recipe["stretches"])

@@ -24,10 +24,8 @@ def values_of(feature, x: np.ndarray, weights: dict, order: str) -> list[np.ndar
         kernel, *bias = weights[f"num_dense_{order}_{feature.name}"]
         return [float(x[0]) * kernel[0] + (bias[0] if bias else 0.0)]
     if feature.kind == "known":
-        return [
-            weights[f"known_{order}_{feature.name}"][0][int(x[0])]
-            @ weights[f"num_dense_{order}_{feature.name}"][0]
-        ]
+        matrix, table = weights[f"known_embed_{order}_{feature.name}"]
+        return [table[int(x[0])] @ matrix]
     (table,) = weights[f"cat_embed_{order}_{feature.name}"]
     if feature.kind == "single":
         return [table[int(x[0])]]
@@ -123,10 +121,11 @@ def table_penalty(features, weights, table_l2: dict) -> float:
     for layer, (array, *_) in weights.items():
         if layer.startswith("deep_"):
             name = "deep"
-        elif layer.startswith(("cat_embed_1d_", "num_dense_1d_")):
+        elif layer.startswith(("cat_embed_1d_", "num_dense_1d_", "known_embed_1d_")):
             name = own.get(layer, "first_order")
         else:
             name = layer.removeprefix("cat_embed_2d_").removeprefix("num_dense_2d_")
+            name = name.removeprefix("known_embed_2d_")
         total += table_l2.get(name, 0.0) * float(np.sum(array**2))
     return total
 

@@ -54,13 +54,27 @@ def test_the_same_seed_gives_the_same_scores(split):
     assert one.max() <= 5
 
 
+def test_members_are_what_fit_makes_of_each_seed_and_share_the_history(split, monkeypatch):
+    data, train, test = split
+    recipe = recipes.changed(
+        recipes.FULL, {"history": {"components": 4}, "training": {"epochs": 2, "batch_size": 256}}
+    )
+    apart = [recipes.fit(recipe, data, train, seed).predict(test) for seed in (3, 4)]
+    computed = []
+    who = recipes.history.who_rated_what
+    monkeypatch.setattr(recipes.history, "who_rated_what", lambda *asked: computed.append(1) or who(*asked))
+    together = [fitted.predict(test) for fitted in recipes.members(recipe, data, train, (3, 4))]
+    np.testing.assert_array_equal(apart, together)
+    assert len(computed) == 1
+
+
 def test_refit_trains_on_all_rows_for_the_epochs_that_were_best(split, monkeypatch):
     data, train, _ = split
     seen = []
     train_once = recipes._train
 
-    def watched(recipe, data, rows, *more):
-        result = train_once(recipe, data, rows, *more)
+    def watched(recipe, fields, rows, *more):
+        result = train_once(recipe, fields, rows, *more)
         seen.append((len(rows), len(result[2])))
         return result
 
