@@ -1,6 +1,6 @@
 """Times the book against the post's code and other libraries; see README.md in this folder.
 
-python -m benchmarks.run [reading] [training] [scale] [rmse] [options]
+python -m benchmarks.run [reading] [training] [scale] [reach] [rmse] [options]
 """
 
 import argparse
@@ -43,21 +43,26 @@ COMPARED = {
     "DeepFM full, no stretches": ("book", {"model": "full, no stretches"}),
     "DeepFM full": ("book", {"model": "full", "members": 5}),
     "DeepFM full, weaker penalties": ("book", {"model": "full, weaker penalties", "members": 8}),
+    "DeepFM full, weaker penalties, all cores": (
+        "book",
+        {"model": "full, weaker penalties", "members": 8, "all_cores": True},
+    ),
     **{f"DeepFM {name}": ("book", {"model": name}) for name in TAKEN_APART},
     "the post's code": ("post", {"k": 20, "dnn_dim": [64, 64], "epochs": 30}),
     "DeepCTR": ("deepctr", {"epochs": 30}),
     "myFM, ids and side, rank 10": ("myfm", {"variant": "side", "rank": 10, "iterations": 100}),
     "myFM full, rank 10": ("myfm", {"variant": "full", "rank": 10, "iterations": 100}),
     "myFM full, rank 32": ("myfm", {"variant": "full", "rank": 32, "iterations": 300}),
+    "myFM full, rank 32, 512 iterations": ("myfm", {"variant": "full", "rank": 32, "iterations": 512}),
 }
 
 
 class System:
     """A module of systems/ in a process of its own, in the environment that it needs."""
 
-    def __init__(self, name: str, module: str, request: dict, core: int | None = None):
+    def __init__(self, name: str, module: str, request: dict, cores: str = ""):
         self.name, self.request = name, request
-        pinned = ["taskset", "--cpu-list", str(core)] if core is not None else []
+        pinned = ["taskset", "--cpu-list", cores] if cores else []
         self.log = BUILD / f"{re.sub('[^a-z0-9]+', '-', name.lower())}.log"
         python = _peers_python() if module in PEERS else sys.executable
         with open(self.log, "w", encoding="utf-8") as log:
@@ -186,26 +191,20 @@ def scale(options) -> list[dict]:
 def rmse(options) -> list[dict]:
     """Test RMSE on held-out rows, and the seconds from rows in memory to their predictions.
 
-    One process for each of `--cores` works through the splits; every system has one core to itself.
+    As many systems at a time as there are `--cores`, a core each; then, one at a time, those that ask for all.
     """
-    machine, cores = results.machine(), queue.SimpleQueue()
-    for core in options.cores:
-        cores.put(core)
+    machine = results.machine()
 
-    def measure(job: tuple[str, int, str]) -> list[dict]:
+    def measure(job: tuple[str, int, str], cores: str) -> list[dict]:
         how, seed, name = job
-        core = cores.get()
-        try:
-            module, asked = COMPARED[name]
-            table, rows = tables[how, seed]
-            request = {
-                **ARCHITECTURE, "task": "rmse", "data": options.data, "table": table, "how": how, "split": seed,
-                "seed": seed, "rows": rows, **asked,
-            }  # fmt: skip
-            with System(f"{name} {how} {seed}", module, request, core) as system:
-                answers = [system.turn() for _ in range(asked.get("members", 1))]
-        finally:
-            cores.put(core)
+        module, asked = COMPARED[name]
+        table, rows = tables[how, seed]
+        request = {
+            **ARCHITECTURE, "task": "rmse", "data": options.data, "table": table, "how": how, "split": seed,
+            "seed": seed, "rows": rows, **asked,
+        }  # fmt: skip
+        with System(f"{name} {how} {seed}", module, request, cores) as system:
+            answers = [system.turn() for _ in range(asked.get("members", 1))]
         data = f"{options.data}, {how} {seed}"
         measured = []
         for members, answer in enumerate(answers, start=1):
@@ -223,11 +222,53 @@ def rmse(options) -> list[dict]:
     # Made beforehand, once a split: nothing else is to compute while a system is timed.
     tables = {(how, s): _table(options.data, how, s) for how in options.splits for s in options.seeds}
     jobs = [(how, seed, name) for how in options.splits for seed in options.seeds for name in options.systems]
-    with ThreadPoolExecutor(len(options.cores)) as pool:
-        return [row for measured in pool.map(measure, jobs) for row in measured]
+    wide = [job for job in jobs if COMPARED[job[2]][1].get("all_cores")]
+    measured = _on_a_core_each(measure, [job for job in jobs if job not in wide], options.cores)
+    measured += [measure(job, ",".join(map(str, options.cores))) for job in wide]
+    return [row for rows in measured for row in rows]
 
 
-TASKS = {"reading": reading, "training": training, "scale": scale, "rmse": rmse}
+def reach(options) -> list[dict]:
+    """Seconds of training until the error on the test rows is `--target`, one system at a time, with all cores."""
+    systems = {
+        "DeepFM, no history or time": ("book", {}),
+        "myFM, ids and side, rank 10": COMPARED["myFM, ids and side, rank 10"],
+    }
+    answers = {name: [] for name in systems}
+    for seed in options.seeds:
+        table, _ = _table(options.data, "random", seed)
+        for name, (module, asked) in systems.items():
+            request = {
+                "task": "reach", "data": options.data, "table": table, "how": "random", "split": seed,
+                "seed": seed, "target": options.target, **asked,
+            }  # fmt: skip
+            with System(f"reach {name} {seed}", module, request) as system:
+                answers[name].append(system.turn())
+    data, machine = f"{options.data}, RMSE {options.target:g}", results.machine()
+    pairs = [tuple(systems)]
+    return rows_of("reach", data, answers, machine) + ratios(
+        "reach", data, "seconds", answers, pairs, machine
+    )
+
+
+def _on_a_core_each(measure, jobs: list, cores: list[int]) -> list:
+    """What `measure(job, core)` returns for each job, as many at a time as there are cores."""
+    free = queue.SimpleQueue()
+    for core in cores:
+        free.put(core)
+
+    def on_a_core(job):
+        core = free.get()
+        try:
+            return measure(job, str(core))
+        finally:
+            free.put(core)
+
+    with ThreadPoolExecutor(len(cores)) as pool:
+        return list(pool.map(on_a_core, jobs))
+
+
+TASKS = {"reading": reading, "training": training, "scale": scale, "reach": reach, "rmse": rmse}
 
 
 def _table(name: str, how: str, seed: int) -> tuple[str, int]:
@@ -283,7 +324,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=float, nargs="+", default=[1, 4, 16, 32], help="scale: million rows")
     parser.add_argument("--steps", type=int, default=300, help="scale: steps that are timed")
     parser.add_argument("--batch-size", type=int, default=16_384, help="scale: rows in a batch")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse: seeds")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse, reach: seeds")
+    parser.add_argument("--target", type=float, default=0.84, help="reach: the RMSE to be reached")
     parser.add_argument(
         "--splits", nargs="+", default=["random"], choices=splits.HOW, help="rmse: ways to split"
     )

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -188,6 +189,79 @@ def test_every_measurement_of_rmse_is_kept_by_split(monkeypatch, tmp_path):
     }
     stored = results.read(tmp_path / "results.json")
     assert len(stored) == 24
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """A driver whose systems answer at once: what was started, with which cores and request."""
+    started = []
+
+    class Fake:
+        def __init__(self, name, module, request, cores=""):
+            started.append((name, cores, request))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def turn(self):
+            return {"seconds": float(len(started)), "rmse": 1.0}
+
+    monkeypatch.setattr(run, "System", Fake)
+    monkeypatch.setattr(run, "_table", lambda *_: ("file", 1))
+    monkeypatch.setattr(results.store, "__defaults__", (tmp_path / "results.json",))
+    return started
+
+
+def test_who_asks_for_all_cores_comes_last_and_gets_them(started):
+    wide = "DeepFM full, weaker penalties, all cores"
+    run.rmse(run.parse(["rmse", "--seeds", "1", "2", "--systems", wide, "FM", "--cores", "0", "1"]))
+    assert {(name, cores) for name, cores, _ in started[:2]} <= {
+        (f"FM random {seed}", core) for seed in (1, 2) for core in "01"
+    }
+    assert [(name, cores) for name, cores, _ in started[2:]] == [
+        (f"{wide} random 1", "0,1"), (f"{wide} random 2", "0,1")
+    ]  # fmt: skip
+
+
+def test_reach_compares_split_by_split(started):
+    rows = run.reach(run.parse(["reach", "--seeds", "4", "5", "--target", "0.9"]))
+    assert [(asked["split"], asked["seed"], asked["target"]) for *_, asked in started] == [
+        (seed, seed, 0.9) for seed in (4, 4, 5, 5)
+    ]
+    assert {cores for _, cores, _ in started} == {""}
+    (ratio,) = [row for row in rows if row["metric"] == "seconds_ratio"]
+    assert (ratio["n"], ratio["value"]) == (2, pytest.approx((1 / 2 + 3 / 4) / 2))
+
+
+def test_looking_at_the_error_disturbs_no_training():
+    from benchmarks.systems import book
+    from deepfm_helpers import datasets, evaluation, features, recipes
+
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_500, seed=3)
+    rows = datasets.join(data.ratings, data.movies, data.users)
+    fields = features.describe(data)
+    x, y = [field.encode(rows) for field in fields], rows.rating.to_numpy()
+    recipe = recipes.changed(book.SOON, {"training": {"epochs": 4, "averaging": 0.9}})
+    undisturbed = recipes.fit(recipe, data, rows, 1).predict(rows)
+    errors = []
+
+    class Watch(book._Until):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            errors.append(self.error)
+
+    watch = Watch(0.0, x, y)
+    watch.started = 0.0
+    watched = recipes.changed(recipe, {"training": {"callbacks": [watch]}})
+    scores = recipes.fit(watched, data, rows, 1).predict(rows)
+    np.testing.assert_allclose(scores, undisturbed, atol=1e-4)  # Keras swaps with sums, which round
+    assert errors[-1] == pytest.approx(evaluation.rmse(y, undisturbed), rel=1e-6)
+    assert watch.seconds is None
+    with pytest.raises(ValueError, match="never came down to 0.0"):
+        book.protocol.reached(watch.seconds, watch.target)
 
 
 def test_every_second_epoch_is_timed(monkeypatch):

@@ -1,11 +1,11 @@
 """This book's models and training, called as a reader would call them.
 
-`MODELS` holds what the task rmse can name: functions of the dataset, the training rows and a seed that return a
-function from rows to scores or a fitted recipe. A new model of the book needs one more entry.
+`MODELS` holds what the task rmse can name: functions of the dataset, the training rows and seeds that yield, for
+each seed, a function from rows to scores or a fitted recipe. A new model of the book needs one more entry.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -19,19 +19,21 @@ from deepfm_helpers.features import Cross
 Scores = Callable[[pd.DataFrame], object]
 
 
-def constant(data: datasets.MovieLens, rows: pd.DataFrame, seed: int) -> Scores:
+def constant(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Scores]:
     """The mean of the training rows."""
-    return lambda frame: np.full(len(frame), rows.rating.mean())
+    for _ in seeds:
+        yield lambda frame: np.full(len(frame), rows.rating.mean())
 
 
-def offsets(data: datasets.MovieLens, rows: pd.DataFrame, seed: int) -> Scores:
+def offsets(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Scores]:
     """Mean, film offset and user offset."""
-    return lambda frame: evaluation.bias_predictions(rows, frame)
+    for _ in seeds:
+        yield lambda frame: evaluation.bias_predictions(rows, frame)
 
 
 def recipe(made: dict, build: Callable | None = None) -> Callable:
     """A model of `MODELS` that follows a recipe of `deepfm_helpers.recipes`."""
-    return lambda data, rows, seed: recipes.fit(made, data, rows, seed, build)
+    return lambda data, rows, seeds: recipes.members(made, data, rows, seeds, build)
 
 
 def wide_deep(features, **options) -> keras.Model:
@@ -41,6 +43,8 @@ def wide_deep(features, **options) -> keras.Model:
 
 
 FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
+# Larger steps and a shorter mean of the weights: sooner at a given error, and no better in the end.
+SOON = recipes.changed(SIDE, {"training": {"learning_rate": 0.015, "averaging": 0.99}})
 PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}
 MODELS = {
     "constant": constant,
@@ -105,12 +109,46 @@ def rmse(request: dict) -> None:
     data, rows, test = splits.load(request["data"], request["how"], request["split"])
     y, total = test.rating.to_numpy(), 0.0
     started = time.perf_counter()
-    for member in range(request.get("members", 1)):
-        made = MODELS[request["model"]](data, rows, request["seed"] + 1000 * member)
+    seeds = [request["seed"] + 1000 * member for member in range(request.get("members", 1))]
+    for member, made in enumerate(MODELS[request["model"]](data, rows, seeds)):
         total = total + (made.predict(test) if isinstance(made, recipes.Fitted) else made(test))
         seconds = time.perf_counter() - started
         size = {"parameters": made.parameters} if isinstance(made, recipes.Fitted) else {}
         protocol.turn(seconds=seconds, rmse=evaluation.rmse(y, total / (member + 1)), **size)
+
+
+def reach(request: dict) -> None:
+    """Seconds from rows in memory until the test RMSE, looked at after each epoch, is at most `target`.
+
+    Of the DeepFM without history and time, whose fields do not depend on the training rows.
+    """
+    data, rows, test = splits.load(request["data"], request["how"], request["split"])
+    fields = features.describe(data)
+    watch = _Until(request["target"], [field.encode(test) for field in fields], test.rating.to_numpy())
+    made = recipes.changed(SOON, {"training": {"callbacks": [watch]}})
+    watch.started = time.perf_counter()
+    recipes.fit(made, data, rows, request["seed"])
+    protocol.turn(seconds=protocol.reached(watch.seconds, request["target"]))
+
+
+class _Until(keras.callbacks.Callback):
+    """Notes when the RMSE on some rows first was at most a target; the looks at it do not count."""
+
+    def __init__(self, target: float, x: list, y: np.ndarray):
+        super().__init__()
+        self.target, self.x, self.y, self.seconds, self.looking = target, x, y, None, 0.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        looked = time.perf_counter()
+        swap = keras.callbacks.SwapEMAWeights()
+        swap.set_model(self.model)
+        swap.on_test_begin()  # the running means; what it does at the start of `predict` it does not undo
+        scores = self.model.predict(self.x, batch_size=16_384, verbose=0)
+        swap.on_test_end()
+        self.error = evaluation.rmse(self.y, np.clip(scores.ravel(), 1, 5))
+        if self.seconds is None and self.error <= self.target:
+            self.seconds = looked - self.started - self.looking
+        self.looking += time.perf_counter() - looked
 
 
 def scale(request: dict) -> None:
@@ -166,4 +204,4 @@ class _Pace(keras.callbacks.Callback):
 
 
 if __name__ == "__main__":
-    protocol.serve(training=train, rmse=rmse, scale=scale)
+    protocol.serve(training=train, rmse=rmse, reach=reach, scale=scale)

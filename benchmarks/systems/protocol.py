@@ -72,6 +72,17 @@ def rmse(rows: dict, predicted: np.ndarray) -> float:
     return float(np.sqrt(np.mean((np.ravel(predicted).astype("float64") - rows["test_rating"]) ** 2)))
 
 
+def reached(seconds: float | None, target: float) -> float:
+    """The seconds.
+
+    Raises:
+        ValueError: None: the target was not reached.
+    """
+    if seconds is None:
+        raise ValueError(f"the RMSE never came down to {target}; name a higher --target")
+    return seconds
+
+
 def peak_mib() -> float:
     """Largest resident memory of this process so far, in MiB."""
     status = Path("/proc/self/status")
