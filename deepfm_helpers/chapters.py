@@ -19,7 +19,7 @@ from IPython.display import display
 
 RECORD_MIME = "application/vnd.deepfm.record+json"
 CLAIM_MIME = "application/vnd.deepfm.claim+json"
-PHONE = 48  # characters of a line of output that a narrow screen shows without scrolling
+PHONE = 44  # characters of a line of output that a narrow screen shows without scrolling
 RUNTIME = ("tensorflow", "keras", "numpy", "pandas")  # the packages whose versions can move a number
 
 _started = time.perf_counter()
@@ -84,7 +84,7 @@ PARAMETERS: dict[str, Rule] = {
     "valid_fraction": Rule(float, 0, 0.9, open_low=True, open_high=True),
     "test_fraction": Rule(float, 0, 0.9, open_low=True, open_high=True),
 }
-"""The one table of notebook parameters: every name, its type and its range."""
+"""The one table of notebook parameters, with the type and the range of each."""
 
 
 def check_parameters(**values: object) -> None:
@@ -148,7 +148,7 @@ def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, (list, dict)):
-        return f"{len(value)} values"
+        return f"{len(value)}\u00a0values"
     return str(value)
 
 
@@ -196,6 +196,28 @@ def recorded_table(notebook: str, metrics: list[str] | None = None) -> pd.DataFr
     return table.rename_axis("metric").astype({"runs": int})
 
 
+def as_text(table: pd.DataFrame, decimals: int = 4) -> pd.DataFrame:
+    """A table as it is printed: whole and large numbers with commas, others with so many decimals, – for none.
+
+    Underscores in names become spaces, so that a head can wrap; an index loses its own name.
+    """
+
+    def cell(value: object) -> str:
+        if isinstance(value, str):
+            return value
+        if pd.isna(value):
+            return "–"
+        whole = float(value).is_integer() or abs(value) >= 10_000
+        return f"{value:,.0f}" if whole else f"{value:,.{decimals}f}"
+
+    words = {"index": _words, "columns": _words}
+    return table.map(cell).rename_axis(index=None, columns=None).rename(**words)
+
+
+def _words(name: object) -> object:
+    return name.replace("_", " ") if isinstance(name, str) else name
+
+
 def measured(task: str) -> pd.DataFrame:
     """What ``make bench`` stored for a task in ``benchmarks/results.json``, a row a measurement.
 
@@ -229,6 +251,7 @@ def claim(statement: str, holds: object) -> None:
         raise TypeError(f"claim: holds must be True or False, not a {type(holds).__name__}")
     if not holds:
         raise AssertionError(f"this claim does not hold here: {statement}")
+    statement = statement if statement.endswith(".") else f"{statement}."
     bundle = {
         CLAIM_MIME: {"statement": statement, "line": sys._getframe(1).f_lineno},
         "text/markdown": f'<span class="claim">✓</span> {statement}',

@@ -26,7 +26,9 @@ def reading_minutes(notebook: nbformat.NotebookNode) -> int:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             words += len(cell.source.split())
-        elif not {"hide-cell", "hide-input", "remove-cell"} & set(cell.metadata.get("tags", [])):
+        elif not {"hide-cell", "hide-input", "remove-input", "remove-cell"} & set(
+            cell.metadata.get("tags", [])
+        ):
             lines += sum(bool(line.strip()) for line in cell.source.splitlines())
     return 5 * max(1, round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE) / 5))
 

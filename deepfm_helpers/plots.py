@@ -12,20 +12,23 @@ from itertools import cycle
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.transforms import Bbox
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
 )  # fmt: skip
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")
+DPI = 125
+"""With the usual width, 650 pixels: on a phone, where these become 340, letters of 9 points can still be read."""
 
 
 def new_axes(
-    ax: plt.Axes | None = None, *, xlabel: str = "", ylabel: str = "", width: float = 6.0, height: float = 3.4
+    ax: plt.Axes | None = None, *, xlabel: str = "", ylabel: str = "", width: float = 5.2, height: float = 3.1
 ):
     """The house style: a given or a new Axes with labels, a light grid and no frame at the top and right."""
     if ax is None:
-        _, ax = plt.subplots(figsize=(width, height), dpi=110, layout="constrained")
+        _, ax = plt.subplots(figsize=(width, height), dpi=DPI, layout="constrained")
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
@@ -66,7 +69,7 @@ def learning_curves(
                 label=f"{prefix}validation",
             )
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=9)
     return ax
 
 
@@ -92,7 +95,7 @@ def forest(effects: pd.DataFrame, ax: plt.Axes | None = None, *, xlabel: str) ->
         effects: indexed by name, with the columns `difference`, `low`, `high` (NaN: no interval) and `each`, the
             list of the single runs. An interval that holds 0 is drawn hollow and grey.
     """
-    ax = new_axes(ax, xlabel=xlabel, width=6.6, height=0.9 + 0.36 * len(effects))
+    ax = new_axes(ax, xlabel=xlabel, width=5.8, height=0.9 + 0.36 * len(effects))
     ax.axvline(0, color="black", linewidth=0.8)
     for place, (_, row) in enumerate(effects.iterrows()):
         clear = row.low > 0 or row.high < 0
@@ -105,28 +108,53 @@ def forest(effects: pd.DataFrame, ax: plt.Axes | None = None, *, xlabel: str) ->
     return ax
 
 
-def error_and_seconds(table: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
+def error_and_seconds(
+    table: pd.DataFrame, others: Sequence[str] = (), ax: plt.Axes | None = None
+) -> plt.Axes:
     """Systems as labelled points: RMSE (stars) against seconds, on a logarithmic axis.
 
     Args:
-        table: indexed by system, with the columns `RMSE` and `seconds`. Names with "DeepFM" are drawn filled.
+        table: indexed by system, with the columns `RMSE` and `seconds`.
+        others: which of them are other libraries; they are drawn as hollow squares.
     """
-    ax = new_axes(ax, xlabel="seconds (logarithmic)", ylabel="test RMSE (stars)", width=6.6, height=4.4)
-    for name, row in table.iterrows():
-        ours = "DeepFM" in name
-        ax.plot(
-            row.seconds,
-            row.RMSE,
-            "o" if ours else "s",
-            color=BLUE if ours else RED,
-            mfc=BLUE if ours else "white",
-        )
-        place = (5, -11) if ours else (5, 4)
-        ax.annotate(name, (row.seconds, row.RMSE), place, textcoords="offset points", fontsize=8)
+    ax = new_axes(ax, xlabel="seconds (logarithmic)", ylabel="test RMSE (stars)", width=5.8, height=5.0)
+    foreign = table.index.isin(others)
+    for rows, style, label in (
+        (table[~foreign], {"marker": "o", "color": BLUE}, "this book"),
+        (table[foreign], {"marker": "s", "color": RED, "mfc": "white"}, "other libraries"),
+    ):
+        ax.plot(rows.seconds, rows.RMSE, linestyle="none", label=label, **style)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.margins(x=0.3, y=0.1)
+    ax.margins(x=0.12, y=0.08)
+    ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    _label(ax, table.index, table[["seconds", "RMSE"]].to_numpy())
     return ax
+
+
+def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
+    """Writes each name beside its point, where it meets no other name and no point, if there is such a place."""
+    ax.figure.canvas.draw()  # the layout must stand before places can be compared
+    at = ax.transData.transform(points)
+    taken = [Bbox([dot - 4, dot + 4]) for dot in at]
+    above_or_below = [
+        (dx, dy, ha) for dy in (10, -10, 20, -20) for dx, ha in ((4, "left"), (-4, "right"), (0, "center"))
+    ]
+    places = [(7, 0, "left"), (-7, 0, "right"), *above_or_below]
+    for name, point in zip(names, points, strict=True):
+        for dx, dy, side in places:
+            text = ax.annotate(
+                name, point, (dx, dy), textcoords="offset points", fontsize=9, ha=side, va="center"
+            )
+            text.set_in_layout(False)
+            box = text.get_window_extent()
+            inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+            text.remove()
+        else:
+            ax.add_artist(text)
+        taken.append(box)
 
 
 def scale(rows: pd.DataFrame) -> np.ndarray:
@@ -135,7 +163,7 @@ def scale(rows: pd.DataFrame) -> np.ndarray:
     Args:
         rows: measurements with the columns `data` ("planted, 16 million"), `metric` and `value`.
     """
-    _, axes = plt.subplots(1, 2, figsize=(6.8, 3.0), dpi=110, layout="constrained")
+    _, axes = plt.subplots(1, 2, figsize=(5.8, 2.8), dpi=DPI, layout="constrained")
     rows = rows.assign(millions=rows.data.str.extract(r"([\d.]+) million")[0].astype(float))
     for ax, metric, unit, label in zip(
         axes,
@@ -161,7 +189,7 @@ def rank_counts(counts: dict[str, pd.Series], ax: plt.Axes | None = None) -> plt
     Args:
         counts: name → number of ratings of each user or film; those without any are left out.
     """
-    ax = new_axes(ax, xlabel="rank, most ratings first", ylabel="number of ratings", width=5.6)
+    ax = new_axes(ax, xlabel="rank, most ratings first", ylabel="number of ratings", width=5.2)
     for (name, series), colour in zip(counts.items(), COLOURS, strict=False):
         ranked = np.sort(series[series > 0].to_numpy())[::-1]
         ax.loglog(np.arange(1, len(ranked) + 1), ranked, color=colour, linewidth=1.8, label=name)
@@ -202,7 +230,7 @@ def file_order(
         ratings: frame with uid, in file order.
         held: share of the rows that counts as the tail.
     """
-    ax = new_axes(ax, xlabel="row of the file", ylabel="user id", width=5.6)
+    ax = new_axes(ax, xlabel="row of the file", ylabel="user id", width=5.2)
     rows = np.arange(0, len(ratings), max(1, len(ratings) // dots))
     tail = rows >= len(ratings) - round(held * len(ratings))
     uid = ratings["uid"].to_numpy()[rows]
@@ -278,17 +306,17 @@ def genres_kept(fates: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
     Args:
         fates: one row a genre, one column a fate, numbers of films; the row's sum is written at its end.
     """
-    ax = new_axes(ax, xlabel="films that carry the genre (%)", width=6.4, height=0.9 + 0.26 * len(fates))
+    ax = new_axes(ax, xlabel="films that carry the genre (%)", width=5.4, height=0.9 + 0.26 * len(fates))
     places, totals = np.arange(len(fates)), fates.sum(axis=1).to_numpy()
     left = np.zeros(len(fates))
-    for column, colour, hatch in zip(fates, (SKY, RED, ORANGE), ("", "//", ".."), strict=False):
+    for column, colour, hatch in zip(fates, (SKY, RED, PURPLE), ("", "//", ".."), strict=False):
         width = 100 * fates[column].to_numpy() / totals
         ax.barh(
             places, width, left=left, color=colour, hatch=hatch, height=0.7, edgecolor="white", label=column
         )
         left += width
     for place, total in zip(places, totals, strict=True):
-        ax.text(101, place, f"{total:,}", va="center", fontsize=8)
+        ax.text(101, place, f"{total:,}", va="center", fontsize=9)
     ax.set_yticks(places, fates.index, fontsize=9)
     ax.set_ylim(len(fates) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
@@ -305,7 +333,7 @@ def validation_losses(
         ax.plot(history.epoch, history.val_loss, color=colour, marker=marker, ms=4, label=name)
     ax.axhline(constant, color="black", linestyle=":", linewidth=1, label="a constant")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=9)
     return ax
 
 
@@ -363,8 +391,8 @@ def multi_hot(rows: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes:
         ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=ground, edgecolor="0.75"))
         ax.text(j, i, f"{value:d}", ha="center", va="center", color="white" if value else "0.35", fontsize=9)
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    ax.set_xticks(range(width), rows.columns, rotation=55, ha="left", rotation_mode="anchor", fontsize=8)
-    ax.set_yticks(range(height), rows.index, fontsize=8)
+    ax.set_xticks(range(width), rows.columns, rotation=55, ha="left", rotation_mode="anchor", fontsize=9)
+    ax.set_yticks(range(height), rows.index, fontsize=9)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     ax.spines[:].set_visible(False)
     ax.grid(visible=False)
@@ -418,7 +446,7 @@ def weights_before_and_after(
     for name, colour, marker in zip(before, COLOURS, MARKERS, strict=False):
         ax.plot(before[name], after[name], marker, color=colour, ms=7, label=_words(name))
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    ax.legend(frameon=False, fontsize=8, loc="upper left")
+    ax.legend(frameon=False, fontsize=9, loc="upper left")
     return ax
 
 
@@ -431,12 +459,13 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
     columns = 2
     rows = -(-len(ways) // columns)
     figure, grid = plt.subplots(
-        rows, columns, figsize=(6.6, 1.75 * rows), dpi=110, layout="constrained", sharey=True
+        rows, columns, figsize=(5.6, 1.9 * rows), dpi=DPI, layout="constrained", sharey=True
     )
     axes = np.atleast_1d(grid).ravel()
     for ax, (title, values) in zip(axes, ways.items(), strict=False):
         new_axes(ax)
-        ax.set_xlabel(title, fontsize=8.5)
+        ax.set_title(title, fontsize=9, loc="left")
+        ax.xaxis.set_major_locator(plt.MaxNLocator(4))
         places = np.arange(values.shape[1])
         ax.barh(places, values.mean(), color=COLOURS[: len(places)], height=0.6, alpha=0.75)
         for _, seed in values.iterrows():
@@ -469,7 +498,7 @@ def sum_of_bends(
     ax.plot(terms.index, constant + terms.sum(axis=1), color=BLUE, linewidth=2.4, label="sum and constant")
     ax.plot(points.index, points, "o", color=RED, ms=7, label="stars")
     ax.set_ylim(-3.4, 3.4)
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 
@@ -488,7 +517,7 @@ def held_out_errors(
     for name, level in levels.items():
         ax.axhline(level, color="black", linestyle=":", linewidth=1)
         ax.annotate(
-            name, (1, level), (-2, -11), ("axes fraction", "data"), "offset points", ha="right", fontsize=8
+            name, (1, level), (-2, -11), ("axes fraction", "data"), "offset points", ha="right", fontsize=9
         )
     ax.set_ylim(bottom=0)
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -512,7 +541,7 @@ def loss_along_step(
     promise = losses[0] + slope * rates
     ax.plot(rates[promise >= 0], promise[promise >= 0], "--", color=RED, label="what the gradient promises")
     ax.plot(chosen, np.interp(chosen, rates, losses), "o", color=BLUE, ms=8, label=f"η = {chosen}")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=9)
     return ax
 
 
@@ -527,7 +556,7 @@ def errors_by_seed(errors: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes
         ax.plot(range(len(row)), row, color=colour, marker=marker, linewidth=1, ms=5, label=f"seed {seed}")
     ax.set_xticks(range(len(errors.columns)), errors.columns)
     ax.margins(x=0.1)
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 
@@ -538,7 +567,7 @@ def error_by_code(errors: dict[str, pd.Series], ax: plt.Axes | None = None, *, x
     for (name, error), colour, marker in zip(errors.items(), (RED, BLUE), ("o", "^"), strict=False):
         ax.plot(error.index, error, linestyle="none", color=colour, marker=marker, ms=6, label=name)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=9)
     return ax
 
 
@@ -547,7 +576,8 @@ def shares_along(
 ) -> plt.Axes:
     """Shares, in per cent, along the index, one line per column."""
     ax = new_axes(ax, xlabel=xlabel, ylabel=ylabel, height=3.0)
-    for name, colour, marker in zip(shares, (RED, GREEN, BLUE), MARKERS, strict=False):
+    colours = COLOURS if shares.shape[1] > 2 else (RED, GREEN)  # of two parts, the second and the third
+    for name, colour, marker in zip(shares, colours, MARKERS, strict=False):
         ax.plot(shares.index, 100 * shares[name], color=colour, marker=marker, ms=4, label=name)
     ax.set_ylim(bottom=0)
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -585,7 +615,7 @@ def waterfall(terms: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
         ax.barh(place, value, left=end - value, height=0.6, **style)
         ax.annotate(
             f"{value:+.3f}".replace("-", "−"), (1, place), (4, 0), ("axes fraction", "data"), "offset points",
-            va="center", fontsize=8,
+            va="center", fontsize=9,
         )  # fmt: skip
     places = np.arange(len(terms))
     ax.vlines(ends, places, places + 1, color="black", linewidth=0.7, zorder=0.9)
@@ -593,9 +623,9 @@ def waterfall(terms: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
     for place, value in ((0, ends[0]), (len(terms), ends[-1])):
         ax.annotate(
             f"{value:.3f}", (1, place), (4, 0), ("axes fraction", "data"), "offset points",
-            va="center", fontsize=8, weight="bold",
+            va="center", fontsize=9, weight="bold",
         )  # fmt: skip
-    ax.set_yticks(range(len(terms) + 1), [*terms.index, "prediction"], fontsize=8)
+    ax.set_yticks(range(len(terms) + 1), [*terms.index, "prediction"], fontsize=9)
     room = 0.05 * max(np.ptp(ends), 0.1)
     ax.set(xlim=(ends.min() - room, ends.max() + room), ylim=(len(terms) + 0.7, -0.7))
     return ax

@@ -77,7 +77,11 @@ def test_record_stores_plain_json_and_a_line_to_read(shown):
         "means": [1, 2],
         "name": "x",
     }
-    assert shown[0]["text/plain"].startswith("recorded: rmse = 0.5, n = 3, losses = 2 values")
+    lines = shown[0]["text/plain"].splitlines()
+    assert " ".join(line.strip() for line in lines).startswith(
+        "recorded: rmse = 0.5, n = 3, losses = 2 values"
+    )
+    assert max(map(len, lines)) <= chapters.PHONE
 
 
 @pytest.mark.parametrize(
@@ -97,8 +101,9 @@ def test_record_refuses_what_cannot_be_read_back(shown, metrics, error, says):
 
 def test_a_claim_that_holds_is_shown_with_its_line(shown):
     chapters.claim("all is *well*", np.bool_(True))
-    assert shown[0]["text/plain"] == "✓ all is *well*"
-    assert shown[0][chapters.CLAIM_MIME]["statement"] == "all is *well*"
+    chapters.claim("a sentence with its stop.", True)
+    assert [one["text/plain"] for one in shown] == ["✓ all is *well*.", "✓ a sentence with its stop."]
+    assert shown[0][chapters.CLAIM_MIME]["statement"] == "all is *well*."
     assert isinstance(shown[0][chapters.CLAIM_MIME]["line"], int)
 
 
@@ -139,6 +144,21 @@ def test_recorded_table_gives_mean_and_standard_deviation(records):
     assert table.loc["rmse"].to_list() == pytest.approx([0.85, np.std([0.8, 0.9], ddof=1), 2])
     with pytest.raises(KeyError, match="07_training has no recorded mae; it has rmse, losses"):
         chapters.recorded_table("07_training", ["mae"])
+
+
+def test_a_table_is_printed_with_the_digits_that_mean_something():
+    table = pd.DataFrame(
+        {"mean_error": [0.87246, 24_350_440.0, 12_345.6], "sd": [np.nan, 0.0, 1.5], "n": ["3", "3", "3"]},
+        index=pd.Index(["rmse_deepfm", "pairs", 7], name="metric"),
+    )
+    shown = chapters.as_text(table, 3)
+    assert list(shown.index) == ["rmse deepfm", "pairs", 7]
+    assert shown.index.name is None
+    assert shown["mean error"].to_list() == ["0.872", "24,350,440", "12,346"]
+    assert shown["sd"].to_list() == ["–", "0", "1.500"]
+    assert shown["n"].to_list() == ["3", "3", "3"]
+    counts = pd.DataFrame({"n": pd.array([1_500, None], dtype="Int64")})
+    assert chapters.as_text(counts)["n"].to_list() == ["1,500", "–"]
 
 
 def test_a_missing_record_says_how_to_make_it(records):
