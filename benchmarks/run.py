@@ -191,11 +191,12 @@ def scale(options) -> list[dict]:
 def rmse(options) -> list[dict]:
     """Test RMSE on held-out rows, and the seconds from rows in memory to their predictions.
 
-    As many systems at a time as there are `--cores`, a core each; then, one at a time, those that ask for all.
+    As many systems at a time as there are `--cores`, a core each; then, one at a time, those whose members are to
+    be spread over all of them.
     """
     machine = results.machine()
 
-    def measure(job: tuple[str, int, str], cores: str) -> list[dict]:
+    def measure(job: tuple[str, int, str], core: str) -> list[dict]:
         how, seed, name = job
         module, asked = COMPARED[name]
         table, rows = tables[how, seed]
@@ -203,8 +204,11 @@ def rmse(options) -> list[dict]:
             **ARCHITECTURE, "task": "rmse", "data": options.data, "table": table, "how": how, "split": seed,
             "seed": seed, "rows": rows, **asked,
         }  # fmt: skip
-        with System(f"{name} {how} {seed}", module, request, cores) as system:
-            answers = [system.turn() for _ in range(asked.get("members", 1))]
+        if asked.get("all_cores"):
+            answers = _side_by_side(f"{name} {how} {seed}", module, request, options.cores)
+        else:
+            with System(f"{name} {how} {seed}", module, request, core) as system:
+                answers = [system.turn() for _ in range(asked.get("members", 1))]
         data = f"{options.data}, {how} {seed}"
         measured = []
         for members, answer in enumerate(answers, start=1):
@@ -224,7 +228,7 @@ def rmse(options) -> list[dict]:
     jobs = [(how, seed, name) for how in options.splits for seed in options.seeds for name in options.systems]
     wide = [job for job in jobs if COMPARED[job[2]][1].get("all_cores")]
     measured = _on_a_core_each(measure, [job for job in jobs if job not in wide], options.cores)
-    measured += [measure(job, ",".join(map(str, options.cores))) for job in wide]
+    measured += [measure(job, "") for job in wide]
     return [row for rows in measured for row in rows]
 
 
@@ -266,6 +270,31 @@ def _on_a_core_each(measure, jobs: list, cores: list[int]) -> list:
 
     with ThreadPoolExecutor(len(cores)) as pool:
         return list(pool.map(on_a_core, jobs))
+
+
+def _side_by_side(name: str, module: str, request: dict, cores: list[int]) -> list[dict]:
+    """The answers for the means of the first 1, 2, … members, which are trained side by side, a core each."""
+    import numpy as np
+
+    def train(i: int) -> dict[int, dict]:
+        mine = list(range(i, request["members"], len(cores)))
+        files = BUILD / f"scores-{re.sub('[^a-z0-9]+', '-', name.lower())}"
+        with System(
+            f"{name} {i}", module, request | {"which": mine, "scores": str(files)}, str(cores[i])
+        ) as system:
+            return {member: system.turn() for member in mine}
+
+    with ThreadPoolExecutor(len(cores)) as pool:
+        answers = {m: a for of_one in pool.map(train, range(len(cores))) for m, a in of_one.items()}
+    with np.load(request["table"]) as columns:
+        y = columns["test_rating"]
+    total, means, seconds = 0.0, [], 0.0
+    for member in range(request["members"]):
+        total = total + np.load(answers[member]["scores"])
+        seconds = max(seconds, answers[member]["seconds"])
+        error = float(np.sqrt(np.mean((total / (member + 1) - y) ** 2)))
+        means.append({"seconds": seconds, "rmse": error, "parameters": answers[member]["parameters"]})
+    return means
 
 
 TASKS = {"reading": reading, "training": training, "scale": scale, "reach": reach, "rmse": rmse}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -464,7 +465,7 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
     axes = np.atleast_1d(grid).ravel()
     for ax, (title, values) in zip(axes, ways.items(), strict=False):
         new_axes(ax)
-        ax.set_title(title, fontsize=9, loc="left")
+        ax.set_title(fill(title, 28), fontsize=9, loc="left")
         ax.xaxis.set_major_locator(plt.MaxNLocator(4))
         places = np.arange(values.shape[1])
         ax.barh(places, values.mean(), color=COLOURS[: len(places)], height=0.6, alpha=0.75)
@@ -498,7 +499,7 @@ def sum_of_bends(
     ax.plot(terms.index, constant + terms.sum(axis=1), color=BLUE, linewidth=2.4, label="sum and constant")
     ax.plot(points.index, points, "o", color=RED, ms=7, label="stars")
     ax.set_ylim(-3.4, 3.4)
-    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return ax
 
 
@@ -556,7 +557,7 @@ def errors_by_seed(errors: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Axes
         ax.plot(range(len(row)), row, color=colour, marker=marker, linewidth=1, ms=5, label=f"seed {seed}")
     ax.set_xticks(range(len(errors.columns)), errors.columns)
     ax.margins(x=0.1)
-    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return ax
 
 

@@ -215,15 +215,49 @@ def started(monkeypatch, tmp_path):
     return started
 
 
-def test_who_asks_for_all_cores_comes_last_and_gets_them(started):
-    wide = "DeepFM full, weaker penalties, all cores"
-    run.rmse(run.parse(["rmse", "--seeds", "1", "2", "--systems", wide, "FM", "--cores", "0", "1"]))
-    assert {(name, cores) for name, cores, _ in started[:2]} <= {
-        (f"FM random {seed}", core) for seed in (1, 2) for core in "01"
-    }
-    assert [(name, cores) for name, cores, _ in started[2:]] == [
-        (f"{wide} random 1", "0,1"), (f"{wide} random 2", "0,1")
-    ]  # fmt: skip
+def test_members_that_are_spread_over_the_cores_come_last(started, monkeypatch):
+    wide, spread = "DeepFM full, weaker penalties, all cores", []
+
+    def side_by_side(name, module, request, cores):
+        spread.append((name, request["members"], cores, len(started)))
+        return [{"seconds": 1.0, "rmse": 1.0}] * request["members"]
+
+    monkeypatch.setattr(run, "_side_by_side", side_by_side)
+    rows = run.rmse(run.parse(["rmse", "--seeds", "1", "2", "--systems", wide, "FM", "--cores", "0", "1"]))
+    assert {name for name, *_ in started} == {"FM random 1", "FM random 2"}
+    assert spread == [(f"{wide} random {seed}", 8, [0, 1], 2) for seed in (1, 2)]
+    assert {row["system"] for row in rows} == {"FM", wide, *(f"{wide}, mean of {n}" for n in range(2, 9))}
+
+
+def test_a_mean_takes_as_long_as_the_last_of_its_members(monkeypatch, tmp_path):
+    y = np.array([1.0, 2.0, 3.0])
+    np.savez(tmp_path / "table.npz", test_rating=y)
+    off = {0: 1.0, 1: -1.0, 2: 3.0}  # by how much the scores of a member are too high
+
+    class Fake:
+        def __init__(self, name, module, request, cores):
+            self.left, self.files, self.core = list(request["which"]), request["scores"], int(cores)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            assert self.left == []
+
+        def turn(self):
+            member = self.left.pop(0)
+            np.save(f"{self.files}-{member}.npy", y + off[member])
+            return {
+                "seconds": 10.0 * (1 + member) - self.core, "rmse": 9.0, "parameters": 7,
+                "scores": f"{self.files}-{member}.npy",
+            }  # fmt: skip
+
+    monkeypatch.setattr(run, "System", Fake)
+    monkeypatch.setattr(run, "BUILD", tmp_path)
+    request = {"members": 3, "table": str(tmp_path / "table.npz")}
+    means = run._side_by_side("A mean", "book", request, [4, 15])
+    assert [mean["rmse"] for mean in means] == pytest.approx([1.0, 0.0, 1.0])
+    assert [mean["seconds"] for mean in means] == [6.0, 6.0, 26.0]
 
 
 def test_reach_compares_split_by_split(started):

@@ -105,16 +105,27 @@ def train(request: dict) -> None:
 
 
 def rmse(request: dict) -> None:
-    """Answers once for each of `members` models of different seeds, with the mean of all so far."""
+    """Answers once for each of `members` models of different seeds, with the mean of all so far.
+
+    With `which`, only these of the members are trained, and each answer names the file with the scores of one.
+    """
     data, rows, test = splits.load(request["data"], request["how"], request["split"])
     y, total = test.rating.to_numpy(), 0.0
     started = time.perf_counter()
-    seeds = [request["seed"] + 1000 * member for member in range(request.get("members", 1))]
-    for member, made in enumerate(MODELS[request["model"]](data, rows, seeds)):
-        total = total + (made.predict(test) if isinstance(made, recipes.Fitted) else made(test))
-        seconds = time.perf_counter() - started
-        size = {"parameters": made.parameters} if isinstance(made, recipes.Fitted) else {}
-        protocol.turn(seconds=seconds, rmse=evaluation.rmse(y, total / (member + 1)), **size)
+    which = request.get("which", range(request.get("members", 1)))
+    seeds = [request["seed"] + 1000 * member for member in which]
+    for n, (member, made) in enumerate(
+        zip(which, MODELS[request["model"]](data, rows, seeds), strict=True), 1
+    ):
+        scores = made.predict(test) if isinstance(made, recipes.Fitted) else made(test)
+        total = total + scores
+        answer = {"seconds": time.perf_counter() - started, "rmse": evaluation.rmse(y, total / n)}
+        if isinstance(made, recipes.Fitted):
+            answer["parameters"] = made.parameters
+        if "which" in request:
+            answer["scores"] = f"{request['scores']}-{member}.npy"
+            np.save(answer["scores"], scores)
+        protocol.turn(**answer)
 
 
 def reach(request: dict) -> None:
