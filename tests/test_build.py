@@ -88,7 +88,7 @@ def test_execute_stores_outputs_and_ledger_and_nothing_that_a_check_refuses(root
     assert reruns.records(one) == {"double": 2}
     ledger = (root / "book" / "ledger.md").read_text()
     assert "## [A chapter](../notebooks/01_one.ipynb)" in ledger
-    assert "1. twice 1 is even  \n   `` 2 * seed % 2 == 0 ``" in ledger
+    assert "1. twice 1 is even.  \n   `` 2 * seed % 2 == 0 ``" in ledger
     assert "Claims in all: 1." in ledger
 
 
