@@ -53,7 +53,7 @@
       const lost = written.filter((name) => !kept.includes(name));
       const why = (name) => `${name} (${ids[name] > largest ? "too rare for an id" : "no place: cut from the front"})`;
       facts.replaceChildren();
-      fact("In the file", written.join("|\u200b") || "nothing yet: press a genre");
+      fact("In the file", written.join("|") || "nothing yet: press a genre");
       fact(`The post's ${places} places`, `[${row.join(", ")}]${kept.length ? ": " + kept.join(", ") : ""}`);
       fact("Lost on the way", lost.map(why).join(", ") || "nothing");
       fact("Multi-hot", `${names.length} numbers, ${written.length} of them 1: nothing lost`);
