@@ -190,7 +190,7 @@ def rank_counts(counts: dict[str, pd.Series], ax: plt.Axes | None = None) -> plt
     Args:
         counts: name → number of ratings of each user or film; those without any are left out.
     """
-    ax = new_axes(ax, xlabel="rank, most ratings first", ylabel="number of ratings", width=5.2)
+    ax = new_axes(ax, xlabel="rank, most ratings first", ylabel="number of ratings")
     for (name, series), colour in zip(counts.items(), COLOURS, strict=False):
         ranked = np.sort(series[series > 0].to_numpy())[::-1]
         ax.loglog(np.arange(1, len(ranked) + 1), ranked, color=colour, linewidth=1.8, label=name)
@@ -231,7 +231,7 @@ def file_order(
         ratings: frame with uid, in file order.
         held: share of the rows that counts as the tail.
     """
-    ax = new_axes(ax, xlabel="row of the file", ylabel="user id", width=5.2)
+    ax = new_axes(ax, xlabel="row of the file", ylabel="user id")
     rows = np.arange(0, len(ratings), max(1, len(ratings) // dots))
     tail = rows >= len(ratings) - round(held * len(ratings))
     uid = ratings["uid"].to_numpy()[rows]
@@ -276,7 +276,6 @@ def learned_shares(
         ax,
         xlabel="mean rating less overall mean (stars)",
         ylabel="learned share (stars)",
-        width=5.2,
         height=4,
     )
     ends = [mean_ratings.min(), mean_ratings.max()]

@@ -11,7 +11,7 @@ A recipe is a dict of sections:
 `models.AS_PUBLISHED` is one.
 
 `penalty` holds λ by table, in units of one rating: λ ‖table‖² is added to the sum of the squared errors of all
-training rows. A prior of variance s² on the entries and noise of variance σ² on the ratings make λ = σ² / s².
+training rows. A prior of variance τ² on the entries and noise of variance σ² on the ratings make λ = σ² / τ².
 "deep" is the exception: a factor on the mean squared error, for the weights of the network.
 """
 
