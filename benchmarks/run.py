@@ -40,7 +40,7 @@ COMPARED = {
     "DeepFM repaired": ("book", {"model": "repaired"}),
     "FM full": ("book", {"model": "fm_full"}),
     "DeepFM full, no history or time": ("book", {"model": "full, no history or time"}),
-    "DeepFM full, no stretches": ("book", {"model": "full, no stretches"}),
+    "DeepFM full, no stretches": ("book", {"model": "full, no stretches", "members": 2}),
     "DeepFM full": ("book", {"model": "full", "members": 5}),
     "DeepFM full, weaker penalties": ("book", {"model": "full, weaker penalties", "members": 8}),
     "DeepFM full, weaker penalties, all cores": (
@@ -50,11 +50,18 @@ COMPARED = {
     **{f"DeepFM {name}": ("book", {"model": name}) for name in TAKEN_APART},
     "the post's code": ("post", {"k": 20, "dnn_dim": [64, 64], "epochs": 30}),
     "DeepCTR": ("deepctr", {"epochs": 30}),
-    "myFM, ids and side, rank 10": ("myfm", {"variant": "side", "rank": 10, "iterations": 100}),
-    "myFM full, rank 10": ("myfm", {"variant": "full", "rank": 10, "iterations": 100}),
-    "myFM full, rank 32": ("myfm", {"variant": "full", "rank": 32, "iterations": 300}),
-    "myFM full, rank 32, 512 iterations": ("myfm", {"variant": "full", "rank": 32, "iterations": 512}),
+    "myFM, ids and side, rank 10": ("myfm", {"variant": "side", "rank": 10, "iterations": [100]}),
+    "myFM full, rank 10": ("myfm", {"variant": "full", "rank": 10, "iterations": [100]}),
+    "myFM full, rank 32": ("myfm", {"variant": "full", "rank": 32, "iterations": [300, 512]}),
 }
+
+
+def answers_of(name: str) -> list[str]:
+    """What the answers of a system of `COMPARED` are called: one for each mean of members, or number of draws."""
+    asked = COMPARED[name][1]
+    means = [f"mean of {members}" for members in range(2, asked.get("members", 1) + 1)]
+    longer = [f"{draws} iterations" for draws in asked.get("iterations", [])[1:]]
+    return [name, *(f"{name}, {what}" for what in means + longer)]
 
 
 class System:
@@ -171,20 +178,26 @@ def training(options) -> list[dict]:
 
 
 def scale(options) -> list[dict]:
-    """Pace and peak memory of the book's training on ever more planted ratings, a process for each size."""
-    rows, machine = [], results.machine()
+    """Pace and peak memory of the book's training on ever more planted ratings, in turns of `--steps` steps.
+
+    Ratios are to the first of the sizes, turn by turn.
+    """
+    sizes = {}
     for millions in options.sizes:
         n = round(millions * 1_000_000)
         # As in the published MovieLens data: about 160 ratings a user, and films that grow more slowly.
         planted = {"n_ratings": n, "n_users": n // 160, "n_movies": round(4_000 * millions**0.5)}
-        request = ARCHITECTURE | {
+        sizes[f"planted, {millions:g} million"] = ARCHITECTURE | {
             "task": "scale", "planted": planted, "steps": options.steps, "seed": 1,
             "batch_size": options.batch_size,
         }  # fmt: skip
-        name = f"planted, {millions:g} million"
-        answers = in_turn({f"book, batches of {options.batch_size}": ("book", request)}, 1)
-        rows += rows_of("scale", name, answers, machine)
-        print(f"{name}: {rows[-1]['seconds']:.0f} s", flush=True)
+    answers = in_turn({name: ("book", request) for name, request in sizes.items()}, options.rounds)
+    machine, system = results.machine(), f"book, batches of {options.batch_size}"
+    rows = [row for name in sizes for row in rows_of("scale", name, {system: answers[name]}, machine)]
+    first, *larger = sizes
+    for metric in ("rows_per_second", "rows_per_cpu_second"):
+        data, pairs = f"planted, batches of {options.batch_size}", [(name, first) for name in larger]
+        rows += ratios("scale", data, metric, answers, pairs, machine)
     return rows
 
 
@@ -208,11 +221,10 @@ def rmse(options) -> list[dict]:
             answers = _side_by_side(f"{name} {how} {seed}", module, request, options.cores)
         else:
             with System(f"{name} {how} {seed}", module, request, core) as system:
-                answers = [system.turn() for _ in range(asked.get("members", 1))]
+                answers = [system.turn() for _ in answers_of(name)]
         data = f"{options.data}, {how} {seed}"
         measured = []
-        for members, answer in enumerate(answers, start=1):
-            system = name if members == 1 else f"{name}, mean of {members}"
+        for system, answer in zip(answers_of(name), answers, strict=True):
             for metric in answer.keys() - {"seconds"}:
                 measured.append(
                     results.row("rmse", system, data, metric, [answer[metric]], answer["seconds"], machine)
@@ -348,11 +360,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", metavar="task", help=f"{', '.join(TASKS)}; default: all")
     parser.add_argument("--data", default="ml-1m", choices=("ml-1m", "ml-100k"), help="for training and rmse")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of reading and training")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of reading, training and scale")
     parser.add_argument("--batch", type=int, default=8192, help="the larger batch of training")
     parser.add_argument("--sizes", type=float, nargs="+", default=[1, 4, 16, 32], help="scale: million rows")
-    parser.add_argument("--steps", type=int, default=300, help="scale: steps that are timed")
-    parser.add_argument("--batch-size", type=int, default=16_384, help="scale: rows in a batch")
+    parser.add_argument("--steps", type=int, default=300, help="scale: steps in a turn")
+    parser.add_argument("--batch-size", type=int, default=32_768, help="scale: rows in a batch")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse, reach: seeds")
     parser.add_argument("--target", type=float, default=0.84, help="reach: the RMSE to be reached")
     parser.add_argument(

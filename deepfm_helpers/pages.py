@@ -58,6 +58,13 @@ def number_tables(app, doctree) -> None:
             doctree.ids |= dict.fromkeys(table["ids"], table)  # where references look for what they name
 
 
+def name_hidden_cells(app, doctree) -> None:
+    """Say what a click shows: the answer of an exercise, or the code of a cell."""
+    for cell in doctree.findall(nodes.container):
+        if what := {"all": "the answer", "input": "the code"}.get(cell.get("hide_mode")):
+            cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
+
+
 def _open_table(translator, node) -> None:
     translator.visit_figure(node)
 
@@ -172,6 +179,7 @@ def setup(app) -> dict[str, bool]:
     app.add_enumerable_node(OutputTable, "table", html=(_open_table, _close_table))
     app.connect("doctree-read", add_reading_time)
     app.connect("doctree-read", number_tables)
+    app.connect("doctree-read", name_hidden_cells)
     app.connect("doctree-resolved", add_definitions)
     app.connect("html-page-context", describe)
     app.connect("html-collect-pages", add_lost_page)

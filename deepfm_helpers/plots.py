@@ -159,10 +159,11 @@ def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
 
 
 def scale(rows: pd.DataFrame) -> np.ndarray:
-    """Training pace and peak memory by number of ratings, side by side.
+    """Training pace and peak memory by number of ratings, side by side, one line a system.
 
     Args:
-        rows: measurements with the columns `data` ("planted, 16 million"), `metric` and `value`.
+        rows: measurements with the columns `system` ("book, batches of 16384"), `data` ("planted, 16 million"),
+            `metric` and `value`.
     """
     _, axes = plt.subplots(1, 2, figsize=(5.8, 2.8), dpi=DPI, layout="constrained")
     rows = rows.assign(millions=rows.data.str.extract(r"([\d.]+) million")[0].astype(float))
@@ -174,13 +175,15 @@ def scale(rows: pd.DataFrame) -> np.ndarray:
         strict=True,
     ):
         new_axes(ax, xlabel="million ratings", ylabel=label)
-        for (_, of_one), colour in zip(rows[rows.metric == metric].groupby("system"), COLOURS, strict=False):
+        of_all = rows[rows.metric == metric].groupby("system")
+        for (name, of_one), colour, marker in zip(of_all, COLOURS, MARKERS, strict=False):
             values = of_one.set_index("millions").value.sort_index() / unit
-            ax.plot(values.index, values, "o-", color=colour)
+            ax.plot(values.index, values, f"{marker}-", color=colour, label=name.removeprefix("book, "))
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter("{x:g}")
         ax.margins(y=0.1)
         ax.set_ylim(bottom=0)
+    axes[0].legend(frameon=False, fontsize=9, loc="lower left")
     return axes
 
 

@@ -139,6 +139,10 @@ def members(
     selection = recipe.get("selection", "best epoch")
     if selection not in ("best epoch", "refit", "all rows"):
         raise ValueError(f"selection = {selection!r}: choose best epoch, refit or all rows")
+    return _members(recipe, selection, data, rows, seeds, build)
+
+
+def _members(recipe, selection, data, rows, seeds, build) -> Iterator[Fitted]:
     of_all_rows = None
     for seed in seeds:
         started = time.perf_counter()

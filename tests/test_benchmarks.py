@@ -191,6 +191,22 @@ def test_every_measurement_of_rmse_is_kept_by_split(monkeypatch, tmp_path):
     assert len(stored) == 24
 
 
+def test_every_answer_of_a_system_has_its_name():
+    assert run.answers_of("FM") == ["FM"]
+    assert run.answers_of("myFM full, rank 32") == ["myFM full, rank 32", "myFM full, rank 32, 512 iterations"]
+    assert run.answers_of("DeepFM full")[::4] == ["DeepFM full", "DeepFM full, mean of 5"]
+    named = [answer for name in run.COMPARED for answer in run.answers_of(name)]
+    assert len(named) == len(set(named))
+
+
+def test_the_scores_of_all_systems_are_cut():
+    from benchmarks.systems import protocol
+
+    rows = {"test_rating": np.array([1, 5, 3])}
+    assert protocol.rmse(rows, np.array([[-7.0], [9.0], [3.0]], "float32")) == 0.0
+    assert protocol.rmse(rows, np.array([1.0, 2.0, 3.0])) == pytest.approx(3**0.5)
+
+
 @pytest.fixture
 def started(monkeypatch, tmp_path):
     """A driver whose systems answer at once: what was started, with which cores and request."""
@@ -315,6 +331,46 @@ def test_every_second_epoch_is_timed(monkeypatch):
     assert set(given[0]) == {
         "seconds", "rows_per_second", "training_rows_per_second", "rows_per_cpu_second"
     }  # fmt: skip
+
+
+def test_a_pace_counts_steps_of_one_epoch_and_starts_afresh_each_turn(monkeypatch):
+    from benchmarks.systems import book
+
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(book.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(book.time, "process_time", lambda: 2 * clock.now)
+    answers = []
+
+    def answer(step, cpu_step):
+        answers.append((step, cpu_step))
+        clock.now += 1_000  # the others' turns
+        return len(answers) < 2
+
+    pace = book._Pace(steps=40, answer=answer)
+    pace.set_model(SimpleNamespace(stop_training=False))
+    while not pace.model.stop_training:
+        clock.now += 100  # between two epochs
+        pace.on_epoch_begin(0)
+        for batch in (15, 31, 47, 60):
+            clock.now += 3.0 * (16 if batch < 60 else 13)
+            pace.on_train_batch_end(batch)
+    assert answers == [(3.0, 6.0)] * 2
+
+
+def test_larger_sizes_are_compared_with_the_first_turn_by_turn(monkeypatch):
+    def in_turn(systems, rounds):
+        assert [request["planted"]["n_ratings"] for _, request in systems.values()] == [1_000_000, 4_000_000]
+        return {
+            name: [{"seconds": 1.0, "rows_per_second": pace, "rows_per_cpu_second": 1.0, "peak_mib": 8.0}] * rounds
+            for name, pace in zip(systems, (100.0, 90.0), strict=True)
+        }
+
+    monkeypatch.setattr(run, "in_turn", in_turn)
+    rows = run.scale(run.parse(["scale", "--sizes", "1", "4", "--rounds", "3"]))
+    found = {(row["data"], row["metric"]): row["value"] for row in rows}
+    assert found["planted, 4 million", "rows_per_second"] == 90.0
+    assert found["planted, batches of 32768", "rows_per_second_ratio"] == 0.9
+    assert {row["n"] for row in rows} == {3}
 
 
 def test_splits_hold_out_what_they_say(tmp_path, monkeypatch):

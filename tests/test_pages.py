@@ -91,6 +91,18 @@ def test_a_table_that_a_cell_prints_is_numbered_among_the_tables(build):
     assert '<span class="std std-numref">Table 1</span>' in page
 
 
+def test_a_click_on_a_hidden_cell_says_what_it_shows(build):
+    cells = [nbformat.v4.new_markdown_cell("# Cells")]
+    for tag in ("hide-cell", "hide-input"):
+        cells.append(nbformat.v4.new_code_cell("x = 1", metadata={"tags": [tag]}))
+    language = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=language)
+    page = (build("", {"cells.ipynb": nbformat.writes(notebook)}) / "cells.html").read_text()
+    for text in ("Show the answer", "Hide the answer", "Show the code", "Hide the code"):
+        assert text in page
+    assert "code cell" not in page
+
+
 def test_the_reading_time_counts_words_and_the_code_that_is_not_folded():
     cells = [
         nbformat.v4.new_markdown_cell("# T\n\n" + "word " * pages.WORDS_A_MINUTE * 7),

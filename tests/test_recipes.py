@@ -98,6 +98,12 @@ def test_an_unknown_choice_is_refused(split, section, value):
         recipes.fit(recipes.changed(QUICK, {section: value}), data, train, 1)
 
 
+def test_an_unknown_selection_is_refused_before_the_first_member(split):
+    data, train, _ = split
+    with pytest.raises(ValueError, match="test rows"):
+        recipes.members(recipes.changed(QUICK, {"selection": "test rows"}), data, train, [1, 2])
+
+
 def test_the_full_recipe_learns_what_offsets_cannot(split):
     data, train, test = split
     full = recipes.changed(recipes.FULL, {"history": {"components": 8}, "training": {"epochs": 30}})

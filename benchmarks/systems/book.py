@@ -1,11 +1,13 @@
 """This book's models and training, called as a reader would call them.
 
-`MODELS` holds what the task rmse can name: functions of the dataset, the training rows and seeds that yield, for
-each seed, a function from rows to scores or a fitted recipe. A new model of the book needs one more entry.
+`MODELS` holds what the task rmse can name: functions of the dataset, the training rows and seeds that yield a
+`recipes.Fitted`, or something else with its `predict` and `parameters`, for each seed. A new model of the book needs
+one more entry.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,19 +18,25 @@ from deepfm_helpers import datasets, evaluation, features, models, recipes, trai
 from deepfm_helpers._keras import keras
 from deepfm_helpers.features import Cross
 
-Scores = Callable[[pd.DataFrame], object]
+
+class Untrained(NamedTuple):
+    """A model that needs no training."""
+
+    predict: Callable[[pd.DataFrame], object]
+    parameters: int
 
 
-def constant(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Scores]:
+def constant(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Untrained]:
     """The mean of the training rows."""
     for _ in seeds:
-        yield lambda frame: np.full(len(frame), rows.rating.mean())
+        yield Untrained(lambda frame: np.full(len(frame), rows.rating.mean()), 1)
 
 
-def offsets(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Scores]:
+def offsets(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Untrained]:
     """Mean, film offset and user offset."""
+    parameters = 1 + rows.uid.nunique() + rows.mid.nunique()
     for _ in seeds:
-        yield lambda frame: evaluation.bias_predictions(rows, frame)
+        yield Untrained(lambda frame: np.clip(evaluation.bias_predictions(rows, frame), 1, 5), parameters)
 
 
 def recipe(made: dict, build: Callable | None = None) -> Callable:
@@ -117,11 +125,13 @@ def rmse(request: dict) -> None:
     for n, (member, made) in enumerate(
         zip(which, MODELS[request["model"]](data, rows, seeds), strict=True), 1
     ):
-        scores = made.predict(test) if isinstance(made, recipes.Fitted) else made(test)
+        scores = made.predict(test)
         total = total + scores
-        answer = {"seconds": time.perf_counter() - started, "rmse": evaluation.rmse(y, total / n)}
-        if isinstance(made, recipes.Fitted):
-            answer["parameters"] = made.parameters
+        answer = {
+            "seconds": time.perf_counter() - started,
+            "rmse": evaluation.rmse(y, total / n),
+            "parameters": made.parameters,
+        }
         if "which" in request:
             answer["scores"] = f"{request['scores']}-{member}.npy"
             np.save(answer["scores"], scores)
@@ -163,9 +173,9 @@ class _Until(keras.callbacks.Callback):
 
 
 def scale(request: dict) -> None:
-    """Part of an epoch on planted ratings: the time to shuffle all rows once, and the pace of some steps.
+    """Trains on planted ratings, in turns of some steps.
 
-    `rows_per_second` is that of a whole epoch, shuffling and all steps, at that pace.
+    `rows_per_second` is that of a whole epoch, one shuffle of all rows and all steps, at the pace of a turn.
     """
     training.set_seed(request["seed"])
     started = time.perf_counter()
@@ -174,44 +184,56 @@ def scale(request: dict) -> None:
     fields = features.describe(data)
     x, y = features.df2xy(datasets.join(data.ratings, data.movies, data.users), fields)
     encoded = time.perf_counter()
+    batches = training.Batches(x, y, request["batch_size"], request["seed"])
+    shuffling = time.perf_counter() - encoded
     model = models.deep_fm_model(
         features=fields, k=request["k"], dnn_dim=request["dnn_dim"], mean_rating=float(y.mean())
     )[-1]
-    pace = _Pace(request["steps"])
-    training.train(model, (x, y), epochs=1, batch_size=request["batch_size"], callbacks=[pace])
-    batches = training.Batches(x, y, request["batch_size"], request["seed"])
-    before = time.perf_counter()
-    batches.start_epoch(1)
-    shuffling = time.perf_counter() - before
-    seconds, cpu_seconds = (shuffling + len(batches) * step for step in pace.of_a_step())
-    protocol.turn(
-        rows_per_second=len(y) / seconds,
-        rows_per_cpu_second=len(y) / cpu_seconds,
-        peak_mib=protocol.peak_mib(),
-        seconds_to_draw=drawn - started,
-        seconds_to_encode=encoded - drawn,
-        seconds=time.perf_counter() - started,
-    )
+
+    def answer(step: float, cpu_step: float) -> bool:
+        return protocol.turn(
+            rows_per_second=len(y) / (shuffling + len(batches) * step),
+            rows_per_cpu_second=len(y) / (shuffling + len(batches) * cpu_step),
+            peak_mib=protocol.peak_mib(),
+            seconds_to_draw=drawn - started,
+            seconds_to_encode=encoded - drawn,
+            seconds=request["steps"] * step,
+        )
+
+    pace = _Pace(request["steps"], answer)
+    training.train(model, (x, y), epochs=10_000, batch_size=request["batch_size"], callbacks=[pace])
 
 
 class _Pace(keras.callbacks.Callback):
-    """Stops an epoch after some steps; the first ones, in which TensorFlow compiles, are not timed."""
+    """Hands on the seconds and processor seconds of a step, the mean of `steps` of them, until that is enough.
 
-    untimed = 32
+    Time between two epochs is not counted, nor the beginning of an epoch or a turn. The first 32 steps, in which
+    TensorFlow compiles, only end a turn's waiting.
+    """
 
-    def __init__(self, steps: int):
+    def __init__(self, steps: int, answer: Callable[[float, float], bool]):
         super().__init__()
-        self.steps, self.times = steps, {}
+        self.steps, self.answer, self.begun = steps, answer, 0
+        self._afresh()
+
+    def _afresh(self) -> None:
+        self.timed, self.spent, self.before = 0, np.zeros(2), None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = None
 
     def on_train_batch_end(self, batch, logs=None):
-        self.times[batch + 1] = time.perf_counter(), time.process_time()
-        self.model.stop_training = batch + 1 >= self.untimed + self.steps
-
-    def of_a_step(self) -> list[float]:
-        """Seconds and processor seconds that one step takes."""
-        timed = [step for step in self.times if step >= self.untimed]
-        first, last = min(timed), max(timed)
-        return [(b - a) / (last - first) for a, b in zip(self.times[first], self.times[last], strict=True)]
+        now = batch, np.array([time.perf_counter(), time.process_time()])
+        if self.before is not None:
+            self.timed += now[0] - self.before[0]
+            self.spent += now[1] - self.before[1]
+        self.before = now
+        if self.timed < (self.steps if self.begun else 32):
+            return
+        if self.begun:
+            self.model.stop_training |= not self.answer(*(self.spent / self.timed))
+        self.begun += 1
+        self._afresh()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 Everything about a user (or film) is one relation block, as in the library's own examples: the id, gender, age
 and occupation (or genres), and with "full" the films rated in the training rows (or the users who rated it),
-each divided by the square root of their number. "full" also adds the day of the rating.
+each divided by the square root of their number. "full" also adds the day of the rating. A prediction is the mean of
+all draws but the first five, cut to 1 to 5 stars, as the library's own callback computes it.
 """
 
-import functools
 import time
+from collections.abc import Callable
 
 import myfm
 import numpy as np
@@ -50,24 +51,32 @@ def descriptions(rows: dict, full: bool) -> tuple[list, list]:
     return about_users, about_films
 
 
-class _Until(RegressionCallback):
-    """Notes when the test RMSE of the mean of all draws but five first was at most a target; the looks do not count."""
+class _Watched(RegressionCallback):
+    """Hands on the test RMSE of the mean of all draws but the first five, after each draw.
 
-    def __init__(self, target: float, *watched):
+    Args:
+        after_draw: function of the number of draws, RMSE, seconds and parameters of a draw; True: that is enough.
+        started: `time.perf_counter()` at the start; `seconds` go from there.
+        looks_count: whether the time to score the test rows is part of the seconds.
+    """
+
+    def __init__(self, after_draw: Callable, started: float, looks_count: bool, *watched):
         super().__init__(*watched, clip_min=1.0, clip_max=5.0)
-        self.target, self.seconds, self.looking = target, None, 0.0
+        self.after_draw, self.started, self.looks_count = after_draw, started, looks_count
 
-    def __call__(self, *draw):
+    def __call__(self, i, fm, *state):
         looked = time.perf_counter()
-        answer = super().__call__(*draw)
-        if self.seconds is None and self.result_trace[-1]["rmse_all_but_5"] <= self.target:
-            self.seconds = looked - self.started - self.looking
-        self.looking += time.perf_counter() - looked
-        return answer
+        _, description = super().__call__(i, fm, *state)
+        seconds = (time.perf_counter() if self.looks_count else looked) - self.started
+        parameters = 1 + fm.w.size + fm.V.size
+        enough = self.after_draw(i + 1, self.result_trace[-1]["rmse_all_but_5"], seconds, parameters)
+        if not self.looks_count:
+            self.started += time.perf_counter() - looked
+        return enough, description
 
 
-def fit(request: dict, reach: bool = False) -> None:
-    """Samples, and answers with the RMSE on the test rows; with `reach`, with the seconds until it is low enough."""
+def sample(request: dict, after_draw: Callable, looks_count: bool) -> None:
+    """Draws the last of `iterations` samples, or fewer once `after_draw` has enough; see `_Watched`."""
     rows = protocol.table(request["table"])
     started = time.perf_counter()
     full = request["variant"] == "full"
@@ -92,23 +101,40 @@ def fit(request: dict, reach: bool = False) -> None:
     model = myfm.MyFMGibbsRegressor(rank=request["rank"], random_seed=request["seed"])
     days, blocks = inputs("train")
     y = rows["train_rating"].astype("float64")
-    iterations = request["iterations"]
-    watch = None
-    if reach:
-        began = time.perf_counter()
-        held, about = inputs("test")
-        watch = _Until(request["target"], iterations, held, rows["test_rating"].astype("float64"), about)
-        watch.started = started + time.perf_counter() - began
+    looked = time.perf_counter()
+    held, about = inputs("test")
+    if not looks_count:
+        started += time.perf_counter() - looked
+    iterations = max(request["iterations"])
+    y_test = rows["test_rating"].astype("float64")
+    watch = _Watched(after_draw, started, looks_count, iterations, held, y_test, about)
     model.fit(
-        days, y, X_rel=blocks, n_iter=iterations, n_kept_samples=iterations - 5, group_shapes=groups,
-        callback=watch,
-    )  # fmt: skip
-    if reach:
-        protocol.turn(seconds=protocol.reached(watch.seconds, request["target"]))
-        return
-    predicted = model.predict(*inputs("test"), n_workers=2)
-    protocol.turn(seconds=time.perf_counter() - started, rmse=protocol.rmse(rows, predicted))
+        days, y, X_rel=blocks, n_iter=iterations, n_kept_samples=1, group_shapes=groups, callback=watch
+    )
+
+
+def rmse(request: dict) -> None:
+    """Answers after each of `iterations` draws of one chain; `parameters` are those of one draw."""
+
+    def after_draw(draws: int, error: float, seconds: float, parameters: int) -> bool:
+        if draws in request["iterations"]:
+            protocol.turn(seconds=seconds, rmse=error, parameters=parameters)
+        return False
+
+    sample(request, after_draw, looks_count=True)
+
+
+def reach(request: dict) -> None:
+    """Answers with the seconds until the RMSE on the test rows is at most `target`; the looks do not count."""
+    reached = []
+
+    def after_draw(draws: int, error: float, seconds: float, parameters: int) -> bool:
+        reached.extend([seconds] if error <= request["target"] else [])
+        return bool(reached)
+
+    sample(request, after_draw, looks_count=False)
+    protocol.turn(seconds=protocol.reached(reached[0] if reached else None, request["target"]))
 
 
 if __name__ == "__main__":
-    protocol.serve(rmse=fit, reach=functools.partial(fit, reach=True))
+    protocol.serve(rmse=rmse, reach=reach)
