@@ -11,6 +11,11 @@ addEventListener("load", async () => {
   addEventListener("resize", reachWhatScrolls);
 });
 
+// What a click shows is said by the words on it, also to who hears the page.
+addEventListener("DOMContentLoaded", () => {
+  for (const words of document.querySelectorAll("details > summary[aria-label]")) words.removeAttribute("aria-label");
+});
+
 // A link to a term of the glossary carries its definition: shown under the mouse, on focus, at the first touch.
 addEventListener("DOMContentLoaded", () => {
   const terms = document.querySelectorAll('a[href*="#term-"][title]');

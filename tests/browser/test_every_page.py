@@ -108,6 +108,10 @@ def test_it_is_no_wider_than_a_phone_and_its_equations_begin_at_their_beginning(
     assert cut == []
 
 
+def test_its_folded_parts_are_named_by_the_words_on_them(page):
+    assert page.locator("details > summary[aria-label]").count() == 0
+
+
 def test_it_is_accessible(page):
     page.emulate_media(reduced_motion="reduce")  # what fades in has no contrast yet
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
