@@ -4,7 +4,6 @@ import json
 import math
 import platform
 import sys
-import textwrap
 import time
 from collections.abc import Mapping
 from html import escape
@@ -19,7 +18,6 @@ from IPython.display import display
 
 RECORD_MIME = "application/vnd.deepfm.record+json"
 CLAIM_MIME = "application/vnd.deepfm.claim+json"
-PHONE = 44  # characters of a line of output that a narrow screen shows without scrolling
 RUNTIME = ("tensorflow", "keras", "numpy", "pandas")  # the packages whose versions can move a number
 
 _started = time.perf_counter()
@@ -118,8 +116,7 @@ def record(**metrics: object) -> None:
     if not metrics:
         raise ValueError("record() needs at least one named value")
     values = {name: plain(value, name) for name, value in metrics.items()}
-    pairs = ", ".join(f"{name}\u00a0=\u00a0{_short(value)}" for name, value in values.items())  # unbroken
-    text = textwrap.fill(f"recorded: {pairs}", PHONE, subsequent_indent="  ").replace("\u00a0", " ")
+    text = "\n  ".join(["recorded:", *(f"{name} = {_short(value)}" for name, value in values.items())])
     display({RECORD_MIME: values, "text/plain": text}, raw=True)
 
 

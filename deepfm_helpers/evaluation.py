@@ -80,7 +80,7 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float], level: flo
         level: of the interval for the mean difference, by Student's t.
 
     Returns:
-        `difference` (ours - theirs), `low` and `high` of its interval, `sd` of the differences, `detectable`: the
+        `difference` (ours - theirs), `low` and `high` of its interval, `sd` of the differences, `detectable`, the
         smallest true difference that such an experiment finds (interval without 0) in four of five repeats,
         and `runs`. For a single run only `difference` and `runs` are numbers.
     """

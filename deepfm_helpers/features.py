@@ -21,7 +21,7 @@ class Feature:
     """One field of the model: where its values come from and how they become numbers.
 
     Attributes:
-        name: short name; the Keras input is called `input_<name>`.
+        name: short name; the Keras input is called ``input_<name>``.
         kind: "numeric" (one float), "single" (one id), "multi" (up to `slots` ids) or "known" (one id whose row
             of numbers is given, see `table`).
         column: column of the joined ratings frame that holds the values.
@@ -256,7 +256,7 @@ def df2xy(
         features: field descriptions; None means the post's four, with `movie_genre` holding id lists.
 
     Returns:
-        x: one array per feature, in their order; y: ratings in stars, float32 (n,).
+        (x, y), with x one array per feature, in their order, and y the ratings in stars, float32 (n,).
     """
     features = post_features(0, 0, 0) if features is None else features
     return [feature.encode(ratings) for feature in features], ratings["rating"].to_numpy(np.float32)

@@ -1,6 +1,6 @@
 """The few layers a factorization machine needs beyond Keras' own, in `keras.ops` only.
 
-All are registered, so that a saved `.keras` file reloads in safe mode without `custom_objects`, and
+All are registered, so that a saved ``.keras`` file reloads in safe mode without `custom_objects`, and
 free of TensorFlow calls, so that the same model runs on another Keras backend.
 """
 
@@ -12,7 +12,7 @@ ops = keras.ops
 register = keras.saving.register_keras_serializable(package="deepfm_helpers")
 
 MANY_IDS = 20_000
-"""Up to so many rows, `KnownEmbedding` multiplies its whole table: about two of the batches that suit such a table."""
+"""A table with at most so many rows `KnownEmbedding` multiplies as a whole, about two of the batches that suit it."""
 
 
 def _mask(ids, dtype):
@@ -60,7 +60,8 @@ class OneHotEmbedding(keras.layers.Embedding):
     up to about a hundred values the product, and above all its gradient, takes less time than the look-up.
 
     Args:
-        input_dim: rows of the table. output_dim: k.
+        input_dim: rows of the table.
+        output_dim: k.
         pooling: None, or how the values of a multi-valued field are combined, see `PoolValues`.
 
     Input shape: ids (batch, slots). Output shape: (batch, slots, k), or (batch, 1, k) with pooling.
@@ -97,7 +98,9 @@ class KnownEmbedding(keras.layers.Layer):
     other way round.
 
     Args:
-        input_dim: rows of the table. known: numbers in a row. output_dim: k.
+        input_dim: rows of the table.
+        known: numbers in a row.
+        output_dim: k.
         embeddings_initializer, embeddings_regularizer: of the matrix (known, k).
 
     Input shape: ids (batch, slots). Output shape: (batch, slots, k).

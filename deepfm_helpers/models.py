@@ -132,8 +132,8 @@ def fm_2d(
         k: length of the vectors.
 
     Returns:
-        y_fm_2d: tensor (None, 1). With pooling "multi_hot" it holds the pairs inside the field as well.
-        embed_2d: tensor (None, p, k), one vector per field that is not wide, which the deep part shares.
+        The sum, a tensor (None, 1), which with pooling "multi_hot" holds the pairs inside the field as well; and
+        the vectors, (None, p, k), one per field that is not wide, which the deep part shares.
     """
     features = _features(features, n_uid, n_mid, n_genre)
     inputs, features = zip(

@@ -1,11 +1,13 @@
 """What this book adds to its pages through Sphinx: reading times, definitions of terms, numbers for the tables that
-cells print, and what the web asks for.
+cells print, readable tables and docstrings, and what the web asks for.
 
 Loaded as an extension in ``_config.yml``. What needs the address of the site waits for ``html_baseurl``.
 """
 
+import re
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 import nbformat
@@ -58,10 +60,57 @@ def number_tables(app, doctree) -> None:
             doctree.ids |= dict.fromkeys(table["ids"], table)  # where references look for what they name
 
 
+_TABLE = re.compile(r'<table border="1" class="dataframe">.*?</table>', re.DOTALL)
+_NUMBER = r"[-+]?(\d[\d,]*)?\.?\d+(e[-+]?\d+)?"
+_FIGURE = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER})? ?%?")
+_NONE = ("NaN", "<NA>", "None")
+
+
+def tidy_tables(app, doctree) -> None:
+    """Make the tables of pandas fit to be read: one row of heads, figures to the right, a true minus, – for none."""
+    for node in doctree.findall(nodes.raw):
+        if 'class="dataframe"' in node.astext():
+            text = _TABLE.sub(_tidied, node.astext())
+            node.clear()
+            node += nodes.Text(text)
+
+
+def _tidied(found: re.Match) -> str:
+    table = ElementTree.fromstring(found[0])
+    head, body = table.find("thead"), table.findall("tbody/tr")
+    levels = len(body[0].findall("th")) if body else 0
+    if len(head) > 1 and levels and not any(cell.text for cell in head[-1][levels:]):
+        for corner, name in zip(head[-2], head[-1][:levels], strict=False):  # the names of the index
+            corner.text = f"{name.text} ↓ {corner.text} →" if corner.text else name.text
+        head.remove(head[-1])
+    for column in zip(*body, strict=True):
+        if column[0].tag == "td":
+            for cell in column:
+                cell.text = "–" if cell.text in _NONE else cell.text
+            if all(cell.text == "–" or _FIGURE.fullmatch(cell.text or "") for cell in column):
+                place = list(body[0]).index(column[0])
+                for cell in column:
+                    cell.set("class", "number")
+                    cell.text = re.sub(r"(?<![\w.])-", "−", cell.text)
+                if len(head[-1]) == len(body[0]):
+                    head[-1][place].set("class", "number")
+    return ElementTree.tostring(table, encoding="unicode", method="html")
+
+
+def link_equations(app, what, name, obj, options, lines) -> None:
+    """Let a docstring's ``eq-deep`` become the number of that equation, and a link to it."""
+    lines[:] = [re.sub(r"\beq-[a-z-]*[a-z]", r":eq:`\g<0>`", line) for line in lines]
+
+
+def skip_numbered_fields(app, what, name, obj, skip, options) -> bool | None:
+    """Leave out what Python says of the fields of a named tuple."""
+    return True if str(obj.__doc__).startswith("Alias for field number") else None
+
+
 def name_hidden_cells(app, doctree) -> None:
     """Say what a click shows: the answer of an exercise, or the code of a cell."""
     for cell in doctree.findall(nodes.container):
-        if what := {"all": "the answer", "input": "the code"}.get(cell.get("hide_mode")):
+        if what := {"all": "the answer", "input": "the code", "output": "what was recorded"}.get(cell.get("hide_mode")):
             cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
 
 
@@ -180,6 +229,10 @@ def setup(app) -> dict[str, bool]:
     app.connect("doctree-read", add_reading_time)
     app.connect("doctree-read", number_tables)
     app.connect("doctree-read", name_hidden_cells)
+    app.connect("doctree-read", tidy_tables)
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-docstring", link_equations)
+    app.connect("autodoc-skip-member", skip_numbered_fields)
     app.connect("doctree-resolved", add_definitions)
     app.connect("html-page-context", describe)
     app.connect("html-collect-pages", add_lost_page)

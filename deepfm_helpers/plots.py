@@ -21,7 +21,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DPI = 125
-"""With the usual width, 650 pixels: on a phone, where these become 340, letters of 9 points can still be read."""
+"""Makes 650 pixels of the usual width; on a phone, where these become 340, letters of 9 points can still be read."""
 
 
 def new_axes(

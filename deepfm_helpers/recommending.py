@@ -412,7 +412,7 @@ def recommend(
         target, noise: what liked films count for, see `TwoSides.new_user`.
 
     Returns:
-        One row a film, best first, indexed by rank: mid, title, score, one column per part of the score and
+        One row a film, best first and indexed by rank, with mid, title, score, one column per part of the score and
         bias, all in stars, and ratings, the training rows of the film.
 
     Raises:
@@ -505,8 +505,8 @@ def ranking(lists: np.ndarray, relevant: np.ndarray) -> pd.Series:
         relevant: bool (users, films).
 
     Returns:
-        recall: mean share of the relevant films that the list holds; ndcg: mean gain, discounted by the
-        logarithm of the place, over that of a perfect list; coverage: share of all films in any list.
+        `recall`, the mean share of the relevant films that the list holds; `ndcg`, the mean gain, discounted by the
+        logarithm of the place, over that of a perfect list; `coverage`, the share of all films in any list.
 
     Raises:
         ValueError: no user has a relevant film.

@@ -213,7 +213,7 @@ def train(
         callbacks: further Keras callbacks.
 
     Returns:
-        One row per epoch: epoch (from 1), loss (with penalties), rmse, val_loss, val_rmse, seconds.
+        One row per epoch, with epoch (from 1), loss (with penalties), rmse, val_loss, val_rmse, seconds.
 
     Raises:
         ValueError: no training or validation rows, `tensorboard` without a folder, or see `compile_model`.

@@ -193,7 +193,10 @@ def test_every_measurement_of_rmse_is_kept_by_split(monkeypatch, tmp_path):
 
 def test_every_answer_of_a_system_has_its_name():
     assert run.answers_of("FM") == ["FM"]
-    assert run.answers_of("myFM full, rank 32") == ["myFM full, rank 32", "myFM full, rank 32, 512 iterations"]
+    assert run.answers_of("myFM full, rank 32") == [
+        "myFM full, rank 32",
+        "myFM full, rank 32, 512 iterations",
+    ]
     assert run.answers_of("DeepFM full")[::4] == ["DeepFM full", "DeepFM full, mean of 5"]
     named = [answer for name in run.COMPARED for answer in run.answers_of(name)]
     assert len(named) == len(set(named))
@@ -361,7 +364,8 @@ def test_larger_sizes_are_compared_with_the_first_turn_by_turn(monkeypatch):
     def in_turn(systems, rounds):
         assert [request["planted"]["n_ratings"] for _, request in systems.values()] == [1_000_000, 4_000_000]
         return {
-            name: [{"seconds": 1.0, "rows_per_second": pace, "rows_per_cpu_second": 1.0, "peak_mib": 8.0}] * rounds
+            name: [{"seconds": 1.0, "rows_per_second": pace, "rows_per_cpu_second": 1.0, "peak_mib": 8.0}]
+            * rounds
             for name, pace in zip(systems, (100.0, 90.0), strict=True)
         }
 

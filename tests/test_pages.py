@@ -1,8 +1,11 @@
 """What the pages get through Sphinx, on a book of three pages made here."""
 
 import io
+import re
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
@@ -89,6 +92,23 @@ def test_a_table_that_a_cell_prints_is_numbered_among_the_tables(build):
         '<span class="caption-number">Table 1 </span><span class="caption-text">Some numbers.</span>' in page
     )
     assert '<span class="std std-numref">Table 1</span>' in page
+
+
+def test_the_tables_of_pandas_are_tidied():
+    frame = pd.DataFrame(
+        {"film": ["12 Angry Men", "Heat & Dust"], "gain": [-0.5, np.nan], "±": ["0.1 ± 0.2", "–"]}
+    )
+    frame.index = pd.Index(["a_b", "c"], name="seed")
+    html = pages._TABLE.sub(pages._tidied, frame.to_html())
+    (head,) = re.findall("<thead>(.*?)</thead>", html, re.DOTALL)
+    assert re.findall("<th.*?>(.*?)</th>", head) == ["seed", "film", "gain", "±"]
+    assert re.findall('<td class="number">(.*?)</td>', html) == ["−0.5", "0.1 ± 0.2", "–", "–"]
+    assert "<td>12 Angry Men</td>" in html
+    assert "<td>Heat &amp; Dust</td>" in html
+    crossed = frame.set_index("film", append=True)[["gain"]].unstack("film").to_html()
+    assert "<th>gain</th>" not in pages._TABLE.sub(pages._tidied, crossed)  # its head keeps its two rows
+    named = frame.gain.to_frame().rename_axis(columns="what").to_html()
+    assert "<th>seed ↓ what →</th>" in pages._TABLE.sub(pages._tidied, named)
 
 
 def test_a_click_on_a_hidden_cell_says_what_it_shows(build):

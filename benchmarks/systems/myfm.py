@@ -108,9 +108,7 @@ def sample(request: dict, after_draw: Callable, looks_count: bool) -> None:
     iterations = max(request["iterations"])
     y_test = rows["test_rating"].astype("float64")
     watch = _Watched(after_draw, started, looks_count, iterations, held, y_test, about)
-    model.fit(
-        days, y, X_rel=blocks, n_iter=iterations, n_kept_samples=1, group_shapes=groups, callback=watch
-    )
+    model.fit(days, y, X_rel=blocks, n_iter=iterations, n_kept_samples=1, group_shapes=groups, callback=watch)
 
 
 def rmse(request: dict) -> None:

@@ -133,7 +133,7 @@ def test_the_page_shows_the_terms_of_the_stored_model(live_page, html):
     )
     shown = live_page.locator(".live-term .live-number > span:first-child").all_text_contents()
     np.testing.assert_allclose([_number(t) for t in shown], terms.iloc[1:-1], atol=0.00051)
-    assert live_page.locator(".live-total strong").inner_text() == f"{terms.sum():.2f} stars"
+    assert live_page.locator(".live-total strong").inner_text() == f"{terms.sum():.3f} stars"
     assert live_page.locator(".live-term .live-number a").count() == 21
 
 

@@ -333,7 +333,7 @@
   }
 
   function renderHeadline(t, score) {
-    total.textContent = `${stars(score)} stars`;
+    total.textContent = `${stars(score, 3)} stars`;
     subject.textContent = `for ${who()} and ${films.title[state.film]}`;
     const off = Object.keys(PARTS).filter((part) => state.off[part]).map((part) => PARTS[part].one);
     const said = last || off.length ? [] : ["Change something, and this line says which terms moved."];
