@@ -195,6 +195,7 @@ def draw(exported: dict, path: str | Path, small: bool = False) -> None:
         pairs = bars.index.str.contains(" × ")
         alone = bars[~pairs]
         bars = pd.concat([alone[:-1], pd.Series({f"{pairs.sum()} pairs": bars[pairs].sum()}), alone[-1:]])
+        bars = bars.rename({"w0": "constant", "uid": "user", "mid": "film"})  # for who has not read a chapter
         ax = plots.new_axes(width=3.6, height=2.9)
     ax = plots.waterfall(bars, ax)
     svg = io.StringIO()

@@ -110,7 +110,9 @@ def skip_numbered_fields(app, what, name, obj, skip, options) -> bool | None:
 def name_hidden_cells(app, doctree) -> None:
     """Say what a click shows: the answer of an exercise, or the code of a cell."""
     for cell in doctree.findall(nodes.container):
-        if what := {"all": "the answer", "input": "the code", "output": "what was recorded"}.get(cell.get("hide_mode")):
+        if what := {"all": "the answer", "input": "the code", "output": "what was recorded"}.get(
+            cell.get("hide_mode")
+        ):
             cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
 
 
