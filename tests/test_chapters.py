@@ -78,7 +78,7 @@ def test_record_stores_plain_json_and_a_line_to_read(shown):
         "name": "x",
     }
     lines = shown[0]["text/plain"].splitlines()
-    assert lines[:4] == ["recorded:", "  rmse = 0.5", "  n = 3", "  losses = 2 values"]
+    assert lines[:4] == ["recorded:", "  rmse = 0.5", "  n = 3", "  losses = 2\u00a0values"]
 
 
 @pytest.mark.parametrize(

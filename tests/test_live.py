@@ -183,7 +183,7 @@ def test_the_small_waterfall_shows_all_pairs_as_one_bar(export, tmp_path, monkey
     drawn = []
     monkeypatch.setattr(plots, "waterfall", lambda bars, ax: drawn.append(bars) or ax)
     live.draw(export(), tmp_path / "summary.svg", small=True)
-    names = ["w0", "uid", "mid", "gender", "age", "occupation", "genre", "15 pairs", "deep"]
+    names = ["constant", "user", "film", "gender", "age", "occupation", "genre", "15 pairs", "deep"]
     assert drawn[0].index.tolist() == names
     assert (tmp_path / "summary.svg").exists()
 
