@@ -195,8 +195,8 @@ def scale(options) -> list[dict]:
     machine, system = results.machine(), f"book, batches of {options.batch_size}"
     rows = [row for name in sizes for row in rows_of("scale", name, {system: answers[name]}, machine)]
     first, *larger = sizes
+    data, pairs = f"planted, batches of {options.batch_size}", [(name, first) for name in larger]
     for metric in ("rows_per_second", "rows_per_cpu_second"):
-        data, pairs = f"planted, batches of {options.batch_size}", [(name, first) for name in larger]
         rows += ratios("scale", data, metric, answers, pairs, machine)
     return rows
 

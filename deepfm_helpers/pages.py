@@ -83,12 +83,11 @@ def _tidied(found: re.Match) -> str:
         for corner, name in zip(head[-2], head[-1][:levels], strict=False):  # the names of the index
             corner.text = f"{name.text} ↓ {corner.text} →" if corner.text else name.text
         head.remove(head[-1])
-    for column in zip(*body, strict=True):
+    for place, column in enumerate(zip(*body, strict=True)):
         if column[0].tag == "td":
             for cell in column:
                 cell.text = "–" if cell.text in _NONE else cell.text
             if all(cell.text == "–" or _FIGURE.fullmatch(cell.text or "") for cell in column):
-                place = list(body[0]).index(column[0])
                 for cell in column:
                     cell.set("class", "number")
                     cell.text = re.sub(r"(?<![\w.])-", "−", cell.text)
@@ -108,7 +107,7 @@ def skip_numbered_fields(app, what, name, obj, skip, options) -> bool | None:
 
 
 def name_hidden_cells(app, doctree) -> None:
-    """Say what a click shows: the answer of an exercise, or the code of a cell."""
+    """Say what a click shows: the answer of an exercise, the code of a cell, or what it recorded."""
     for cell in doctree.findall(nodes.container):
         if what := {"all": "the answer", "input": "the code", "output": "what was recorded"}.get(
             cell.get("hide_mode")
