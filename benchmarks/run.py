@@ -364,7 +364,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8192, help="the larger batch of training")
     parser.add_argument("--sizes", type=float, nargs="+", default=[1, 4, 16, 32], help="scale: million rows")
     parser.add_argument("--steps", type=int, default=100, help="scale: steps in a turn")
-    parser.add_argument("--batch-size", type=int, default=32_768, help="scale: rows in a batch")
+    parser.add_argument("--batch-size", type=int, default=65_536, help="scale: rows in a batch")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse, reach: seeds")
     parser.add_argument("--target", type=float, default=0.84, help="reach: the RMSE to be reached")
     parser.add_argument(

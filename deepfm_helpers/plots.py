@@ -20,8 +20,6 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
 )  # fmt: skip
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")
-DPI = 125
-"""Makes 650 pixels of the usual width; on a phone, where these become 340, letters of 9 points can still be read."""
 
 
 def new_axes(
@@ -29,7 +27,7 @@ def new_axes(
 ):
     """The house style: a given or a new Axes with labels, a light grid and no frame at the top and right."""
     if ax is None:
-        _, ax = plt.subplots(figsize=(width, height), dpi=DPI, layout="constrained")
+        _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
@@ -165,7 +163,7 @@ def scale(rows: pd.DataFrame) -> np.ndarray:
         rows: measurements with the columns `system` ("book, batches of 16384"), `data` ("planted, 16 million"),
             `metric` and `value`.
     """
-    _, axes = plt.subplots(1, 2, figsize=(5.8, 2.8), dpi=DPI, layout="constrained")
+    _, axes = plt.subplots(1, 2, figsize=(5.8, 2.8), layout="constrained")
     rows = rows.assign(millions=rows.data.str.extract(r"([\d.]+) million")[0].astype(float))
     for ax, metric, unit, label in zip(
         axes,
@@ -447,7 +445,7 @@ def weights_before_and_after(
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.axvline(0, color="0.6", linewidth=0.8)
     for name, colour, marker in zip(before, COLOURS, MARKERS, strict=False):
-        ax.plot(before[name], after[name], marker, color=colour, ms=7, label=_words(name))
+        ax.plot(before[name], after[name], marker, color=colour, ms=7, label=name.replace("_", " "))
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     ax.legend(frameon=False, fontsize=9, loc="upper left")
     return ax
@@ -461,9 +459,7 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
     """
     columns = 2
     rows = -(-len(ways) // columns)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(5.6, 1.9 * rows), dpi=DPI, layout="constrained", sharey=True
-    )
+    figure, grid = plt.subplots(rows, columns, figsize=(5.6, 1.9 * rows), layout="constrained", sharey=True)
     axes = np.atleast_1d(grid).ravel()
     for ax, (title, values) in zip(axes, ways.items(), strict=False):
         new_axes(ax)
@@ -474,16 +470,12 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
         for _, seed in values.iterrows():
             ax.plot(seed, places, "o", color="black", mfc="white", ms=4)
         ax.axvline(0, color="black", linewidth=0.8)
-        ax.set_yticks(places, [_words(name) for name in values])
+        ax.set_yticks(places, [name.replace("_", " ") for name in values])
         ax.grid(axis="y", visible=False)
     axes[0].invert_yaxis()
     for ax in axes[len(ways) :]:
         ax.set_visible(False)
     return axes
-
-
-def _words(name: str) -> str:
-    return str(name).replace("_", " ")
 
 
 def sum_of_bends(

@@ -107,10 +107,11 @@ class Batches:
 
     def __init__(self, x: Sequence[np.ndarray], y: np.ndarray, batch_size: int, seed: int):
         self.x, self.y, self.batch_size, self.seed = x, y, batch_size, seed
-        self.start_epoch(0)
+        self.epoch = 0
 
-    def start_epoch(self, epoch: int) -> None:
-        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.y))
+    def order(self) -> np.ndarray:
+        """Places of the rows in the order of this epoch, (n,)."""
+        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.y))
 
     def __len__(self) -> int:
         return -(-len(self.y) // self.batch_size)
@@ -118,30 +119,30 @@ class Batches:
     def dataset(self):
         """The batches (inputs, ratings) as a `tf.data.Dataset`; each pass over it goes in the order of its epoch.
 
-        TensorFlow alone gathers them, ahead of the training step, from copies of the columns in types as narrow as
-        their values allow; columns of one type lie side by side, so that a row is read in a few places instead of
-        one for each column. Autotuning is off: with it, a pass began with up to three seconds in which nothing was
-        computed.
+        TensorFlow alone gathers them, ahead of the training step, from a copy of the columns in types as narrow as
+        their values allow. The bytes of a row lie side by side, so that it is read in one place instead of one for
+        each column. Autotuning is off: with it, a pass began with up to three seconds in which nothing was computed.
         """
         import tensorflow as tf
 
-        blocks, places = _packed((*self.x, self.y))
-        blocks = [tf.convert_to_tensor(block) for block in blocks]
+        packed = _packed((*self.x, self.y))
+        places = [packed.dtype.fields[name] for name in packed.dtype.names]
+        types = [column.dtype for column in (*self.x, self.y)]
+        table = tf.convert_to_tensor(packed.view(np.uint8).reshape(len(packed), -1))
+        del packed
 
         def epoch(order):
             def batch(i):
-                rows = order[i * self.batch_size : (i + 1) * self.batch_size]
-                gathered = [tf.gather(block, rows) for block in blocks]
+                records = tf.gather(table, order[i * self.batch_size : (i + 1) * self.batch_size])
                 *x, y = (
-                    tf.cast(tf.reshape(gathered[block][:, part], (-1, *shape)), dtype)
-                    for block, part, shape, dtype in places
+                    _unpacked(records, *place, dtype) for place, dtype in zip(places, types, strict=True)
                 )
                 return tuple(x), y
 
             return tf.data.Dataset.range(len(self)).map(batch)
 
         orders = tf.data.Dataset.from_generator(
-            lambda: iter([self.order]), output_signature=tf.TensorSpec((None,), tf.int64)
+            lambda: iter([self.order()]), output_signature=tf.TensorSpec((None,), tf.int64)
         )
         options = tf.data.Options()
         options.autotune.enabled = False
@@ -149,24 +150,21 @@ class Batches:
         return counted.prefetch(2).with_options(options)
 
 
-def _packed(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[tuple]]:
-    """The columns side by side in one block (n, width) for each narrow type, and where each of them is.
+def _packed(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """A record for each row, (n,), with a field of the narrowest type for each column."""
+    fields = [(f"column {i}", _narrow(column), column.shape[1:]) for i, column in enumerate(columns)]
+    records = np.empty(len(columns[0]), fields)
+    for (name, *_), column in zip(fields, columns, strict=True):
+        records[name] = column
+    return records
 
-    A place is the number of the block, the slice of its width, and the shape of a row and the type of the column.
-    """
-    narrow = [_narrow(column) for column in columns]
-    widths = [int(np.prod(column.shape[1:])) for column in columns]
-    types = list(dict.fromkeys(narrow))
-    ends = dict.fromkeys(types, 0)
-    places = []
-    for column, dtype, width in zip(columns, narrow, widths, strict=True):
-        part = slice(ends[dtype], ends[dtype] + width)
-        ends[dtype] = part.stop
-        places.append((types.index(dtype), part, column.shape[1:], column.dtype))
-    blocks = [np.empty((len(columns[0]), ends[dtype]), dtype) for dtype in types]
-    for column, (block, part, *_) in zip(columns, places, strict=True):
-        blocks[block][:, part] = column.reshape(len(column), -1)
-    return blocks, places
+
+def _unpacked(records, narrow: np.dtype, start: int, dtype: np.dtype):
+    """A column out of the bytes (batch, bytes) of some records: its field begins at `start`."""
+    import tensorflow as tf
+
+    values = tf.reshape(records[:, start : start + narrow.itemsize], (-1, narrow.base.itemsize))
+    return tf.cast(tf.reshape(tf.bitcast(values, narrow.base), (-1, *narrow.shape)), dtype)
 
 
 def _narrow(column: np.ndarray) -> np.dtype:
@@ -277,7 +275,7 @@ class _Keeper(keras.callbacks.Callback):
         return len(rows)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.batches.start_epoch(epoch)
+        self.batches.epoch = epoch
         rng = np.random.default_rng([self.batches.seed, epoch])
         for layer in self.model.layers:
             if hasattr(layer, "seed_generator"):  # dropout; weight files do not hold its state

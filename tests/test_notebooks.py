@@ -27,6 +27,9 @@ def test_a_chapter_has_the_bones_of_a_chapter(path):
     assert "stamp(" in cells[-1].source
     sources = "\n".join(cell.source for cell in cells)
     assert "check_parameters(" in sources
+    assert "image/png" not in {
+        mime for c in cells for o in c.get("outputs", []) for mime in o.get("data", {})
+    }
     assert len(reruns.records(path)) > 0 or "record(" not in sources
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert "!" not in re.sub(r"!\[|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$", "", text, flags=re.S), (
@@ -80,6 +83,8 @@ def stored(tmp_path_factory):
         "from deepfm_helpers.chapters import claim, record, say",
         "print(f'sum {seed + 1}')",
         "record(double=2 * seed)\nclaim('it is even', 2 * seed % 2 == 0)\nsay(f'it is {2 * seed}')",
+        "import numpy as np\nfrom deepfm_helpers import chapters, plots\nchapters.figures_as_svg()",
+        "_ = plots.new_axes().plot(np.random.rand(9))",
     )
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     cells = [nbformat.v4.new_markdown_cell("# T"), parameters, *map(nbformat.v4.new_code_cell, code)]
@@ -113,7 +118,18 @@ def compare(path: Path) -> subprocess.CompletedProcess:
 def test_a_right_stored_output_passes(stored):
     done = compare(stored)
     assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
+    assert "6 passed" in done.stdout
+
+
+def test_a_figure_is_kept_as_svg_and_may_differ_in_its_curves_alone(stored, tmp_path):
+    notebook = nbformat.read(stored, as_version=4)
+    (figure,) = (output for output in notebook.cells[-1].outputs if "data" in output)
+    assert set(figure.data) == {"image/svg+xml", "text/plain"}
+    assert "<dc:date>" not in figure.data["image/svg+xml"]
+    notebook.cells[-1].outputs = []
+    nbformat.write(notebook, tmp_path / "none.ipynb")
+    done = compare(tmp_path / "none.ipynb")
+    assert done.returncode == 1, done.stdout
 
 
 @pytest.mark.parametrize(
@@ -127,4 +143,4 @@ def test_a_wrong_stored_output_fails(stored, tmp_path, right, wrong):
     spoilt.write_text(text[:outputs] + text[outputs:].replace(right, wrong, 1), encoding="utf-8")
     done = compare(spoilt)
     assert done.returncode == 1, done.stdout
-    assert "1 failed, 3 passed" in done.stdout
+    assert "1 failed, 5 passed" in done.stdout

@@ -101,7 +101,7 @@ def test_every_epoch_sees_every_row_once_in_an_order_of_its_own():
     assert len(batches) == 3
     orders = []
     for epoch in (0, 1, 0):
-        batches.start_epoch(epoch)
+        batches.epoch = epoch
         passed = [(x, y) for (x,), y in batches.dataset().as_numpy_iterator()]
         assert [len(y) for _, y in passed] == [4, 4, 2]
         assert all((x == y).all() for x, y in passed)

@@ -184,8 +184,9 @@ def scale(request: dict) -> None:
     fields = features.describe(data)
     x, y = features.df2xy(datasets.join(data.ratings, data.movies, data.users), fields)
     encoded = time.perf_counter()
-    steps = len(training.Batches(x, y, request["batch_size"], request["seed"]))  # shuffles once; not kept
-    shuffling = time.perf_counter() - encoded
+    batches = training.Batches(x, y, request["batch_size"], request["seed"])
+    batches.order()
+    steps, shuffling = len(batches), time.perf_counter() - encoded
     model = models.deep_fm_model(
         features=fields, k=request["k"], dnn_dim=request["dnn_dim"], mean_rating=float(y.mean())
     )[-1]
@@ -201,7 +202,10 @@ def scale(request: dict) -> None:
         )
 
     pace = _Pace(request["steps"], answer)
-    training.train(model, (x, y), epochs=10_000, batch_size=request["batch_size"], callbacks=[pace])
+    training.train(
+        model, (x, y), epochs=10_000, batch_size=request["batch_size"], callbacks=[pace],
+        steps_per_execution=min(16, max(1, steps // 4)),  # a pace needs two looks in an epoch
+    )  # fmt: skip
 
 
 class _Pace(keras.callbacks.Callback):
