@@ -114,7 +114,7 @@ def figures_as_svg() -> None:
 
     matplotlib.rcParams["svg.hashsalt"] = "figure"  # or else the names of its parts are others in every run
     if get_ipython() is not None:
-        set_matplotlib_formats("svg", metadata={"Date": None})
+        set_matplotlib_formats("svg", dpi=125, metadata={"Date": None})
 
 
 def record(**metrics: object) -> None:

@@ -1,7 +1,7 @@
 """Every figure of the book, one function each. They draw on Matplotlib Axes and return them.
 
-Figures have a white ground; the book's style sheet inverts them on a dark page. Colours are those of Okabe
-and Ito, which readers with colour-blindness can tell apart.
+Figures have a white ground; the book's style sheet inverts them on a dark page. Thousands of dots are rasterized, so
+that an SVG of them stays small. Colours are those of Okabe and Ito, which readers with colour-blindness can tell apart.
 """
 
 from __future__ import annotations
@@ -217,6 +217,7 @@ def rating_matrix(
         s=2.5,
         color=BLUE,
         linewidths=0,
+        rasterized=True,
     )
     ax.set(xlim=(-1, len(films)), ylim=(len(users), -1))
     ax.grid(visible=False)
@@ -236,8 +237,8 @@ def file_order(
     rows = np.arange(0, len(ratings), max(1, len(ratings) // dots))
     tail = rows >= len(ratings) - round(held * len(ratings))
     uid = ratings["uid"].to_numpy()[rows]
-    ax.scatter(rows[~tail], uid[~tail], s=2, color=BLUE, linewidths=0, label="first rows")
-    ax.scatter(rows[tail], uid[tail], s=2, color=RED, linewidths=0, label=f"last {held:.0%}")
+    ax.scatter(rows[~tail], uid[~tail], s=2, color=BLUE, linewidths=0, label="first rows", rasterized=True)
+    ax.scatter(rows[tail], uid[tail], s=2, color=RED, linewidths=0, label=f"last {held:.0%}", rasterized=True)
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(frameon=False, fontsize=9, markerscale=4, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     return ax
@@ -281,7 +282,15 @@ def learned_shares(
     )
     ends = [mean_ratings.min(), mean_ratings.max()]
     ax.plot(ends, ends, color="0.5", linewidth=1, label="equal")
-    ax.scatter(mean_ratings, shares, s=60 * counts / counts.max() + 2, color=BLUE, alpha=0.45, linewidths=0)
+    ax.scatter(
+        mean_ratings,
+        shares,
+        s=60 * counts / counts.max() + 2,
+        color=BLUE,
+        alpha=0.45,
+        linewidths=0,
+        rasterized=True,
+    )
     ax.legend(frameon=False, fontsize=9, loc="upper left")
     return ax
 
