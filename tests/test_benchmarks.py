@@ -373,7 +373,7 @@ def test_larger_sizes_are_compared_with_the_first_turn_by_turn(monkeypatch):
     rows = run.scale(run.parse(["scale", "--sizes", "1", "4", "--rounds", "3"]))
     found = {(row["data"], row["metric"]): row["value"] for row in rows}
     assert found["planted, 4 million", "rows_per_second"] == 90.0
-    assert found["planted, batches of 32768", "rows_per_second_ratio"] == 0.9
+    assert found["planted, batches of 65536", "rows_per_second_ratio"] == 0.9
     assert {row["n"] for row in rows} == {3}
 
 
