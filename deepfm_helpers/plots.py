@@ -23,7 +23,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def new_axes(
-    ax: plt.Axes | None = None, *, xlabel: str = "", ylabel: str = "", width: float = 5.2, height: float = 3.1
+    ax: plt.Axes | None = None, *, xlabel: str = "", ylabel: str = "", width: float = 4.6, height: float = 2.9
 ):
     """The house style: a given or a new Axes with labels, a light grid and no frame at the top and right."""
     if ax is None:
@@ -157,13 +157,13 @@ def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
 
 
 def scale(rows: pd.DataFrame) -> np.ndarray:
-    """Training pace and peak memory by number of ratings, side by side, one line a system.
+    """Training pace and peak memory by number of ratings, one above the other, one line a system.
 
     Args:
         rows: measurements with the columns `system` ("book, batches of 16384"), `data` ("planted, 16 million"),
             `metric` and `value`.
     """
-    _, axes = plt.subplots(1, 2, figsize=(5.8, 2.8), layout="constrained")
+    _, axes = plt.subplots(2, 1, figsize=(4.6, 4.6), layout="constrained", sharex=True)
     rows = rows.assign(millions=rows.data.str.extract(r"([\d.]+) million")[0].astype(float))
     for ax, metric, unit, label in zip(
         axes,
@@ -172,16 +172,18 @@ def scale(rows: pd.DataFrame) -> np.ndarray:
         ("thousand rows a second", "peak memory (GiB)"),
         strict=True,
     ):
-        new_axes(ax, xlabel="million ratings", ylabel=label)
+        new_axes(ax, ylabel=label)
         of_all = rows[rows.metric == metric].groupby("system")
         for (name, of_one), colour, marker in zip(of_all, COLOURS, MARKERS, strict=False):
             values = of_one.set_index("millions").value.sort_index() / unit
             ax.plot(values.index, values, f"{marker}-", color=colour, label=name.removeprefix("book, "))
         ax.set_xscale("log", base=2)
+        ax.set_xticks(sorted(rows.millions.dropna().unique()))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.margins(y=0.1)
         ax.set_ylim(bottom=0)
     axes[0].legend(frameon=False, fontsize=9, loc="lower left")
+    axes[-1].set_xlabel("million ratings")
     return axes
 
 
@@ -468,11 +470,11 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
     """
     columns = 2
     rows = -(-len(ways) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(5.6, 1.9 * rows), layout="constrained", sharey=True)
+    figure, grid = plt.subplots(rows, columns, figsize=(5.0, 1.9 * rows), layout="constrained", sharey=True)
     axes = np.atleast_1d(grid).ravel()
     for ax, (title, values) in zip(axes, ways.items(), strict=False):
         new_axes(ax)
-        ax.set_title(fill(title, 28), fontsize=9, loc="left")
+        ax.set_title(fill(title, 25), fontsize=9, loc="left")
         ax.xaxis.set_major_locator(plt.MaxNLocator(4))
         places = np.arange(values.shape[1])
         ax.barh(places, values.mean(), color=COLOURS[: len(places)], height=0.6, alpha=0.75)
