@@ -129,7 +129,6 @@ class Batches:
         places = [packed.dtype.fields[name] for name in packed.dtype.names]
         types = [column.dtype for column in (*self.x, self.y)]
         table = tf.convert_to_tensor(packed.view(np.uint8).reshape(len(packed), -1))
-        del packed
 
         def epoch(order):
             def batch(i):
