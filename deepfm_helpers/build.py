@@ -24,6 +24,7 @@ from typing import NamedTuple
 import nbformat
 
 from deepfm_helpers import chapters, checks, printing, reruns
+from deepfm_helpers.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -126,7 +127,7 @@ def execute(names: Iterable[str] = (), workers: int = 2) -> None:
             else:
                 edited.append(job.notebook.stem)
     finally:
-        reruns.write_whole(ROOT / "book" / "ledger.md", ledger(select()))
+        write_whole(ROOT / "book" / "ledger.md", ledger(select()))
     if edited:
         raise BuildFailed(f"outputs not stored, because they were edited meanwhile: {', '.join(edited)}")
 
@@ -207,7 +208,7 @@ def _add_to_record(job: Job, metrics: dict, seconds: float, fingerprint: str) ->
     runs.append({"parameters": job.parameters, "metrics": metrics, "seconds": round(seconds, 1)})
     runs.sort(key=lambda run: run["parameters"]["seed"])
     text = json.dumps(_shortened(head | {"runs": runs}), indent=1, sort_keys=True, ensure_ascii=False)
-    reruns.write_whole(path, text + "\n")
+    write_whole(path, text + "\n")
 
 
 def _shortened(value: object) -> object:
@@ -355,7 +356,7 @@ def stage(source: Path, executed: Iterable[Path], footer: str = "") -> None:
     executed = list(executed)
     for path in executed:
         shutil.copy2(path, source / "notebooks")
-    reruns.write_whole(source / "book" / "ledger.md", ledger(executed))
+    write_whole(source / "book" / "ledger.md", ledger(executed))
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     config["html"] = config.get("html", {}) | {"extra_footer": f"<p>{footer}</p>" if footer else ""}
     if address := site_url():
@@ -369,7 +370,7 @@ def stage(source: Path, executed: Iterable[Path], footer: str = "") -> None:
             launchers = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
             colab = {"colab_url": "https://colab.research.google.com"} if prepared else {}
             config["launch_buttons"] = launchers | colab
-    reruns.write_whole(source / "_config.yml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_whole(source / "_config.yml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 def launch_copies() -> Path:
@@ -393,7 +394,7 @@ if "google.colab" in sys.modules:
     for path in select():
         notebook = nbformat.read(path, as_version=4)
         notebook.cells.insert(1, nbformat.v4.new_code_cell(source, id="on-colab"))
-        reruns.write_whole(folder / path.name, nbformat.writes(notebook))
+        write_whole(folder / path.name, nbformat.writes(notebook))
     return folder
 
 

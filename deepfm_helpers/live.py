@@ -18,9 +18,9 @@ import pandas as pd
 
 from deepfm_helpers import datasets, evaluation, plots, recipes
 from deepfm_helpers.features import Feature, split_rows
+from deepfm_helpers.files import write_whole
 from deepfm_helpers.models import PART_LAYERS
 from deepfm_helpers.recommending import TwoSides
-from deepfm_helpers.reruns import write_whole
 
 PEOPLE = 30
 """How many people the page offers to choose from, if `export` is not told otherwise."""

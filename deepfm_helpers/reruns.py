@@ -6,7 +6,6 @@ shell what :func:`run` does from Python.
 
 import argparse
 import ast
-import os
 import re
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import nbformat
 
 from deepfm_helpers.chapters import RECORD_MIME
+from deepfm_helpers.files import write_whole
 
 
 class RunFailed(RuntimeError):
@@ -123,18 +123,6 @@ def outputs_of(notebook: nbformat.NotebookNode, mime: str):
         for output in cell.get("outputs", []):
             if mime in output.get("data", {}):
                 yield cell, output["data"][mime]
-
-
-def write_whole(path: str | Path, text: str) -> None:
-    """Write ``text`` to ``path`` in one step, so that nobody ever reads half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def parse_value(text: str) -> object:

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from deepfm_helpers import checks, reruns
+from deepfm_helpers import checks, files, reruns
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 OTHER = {"dataset": "planted", "seed": 20261, "k": 6, "batch_size": 1024, "steps_per_epoch": 80, "n_seeds": 2}
@@ -102,9 +102,9 @@ def test_the_command_line_runs_lists_and_refuses(notebook, tmp_path, capsys):
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     target = tmp_path / "a" / "file.txt"
-    reruns.write_whole(target, "one\n")
+    files.write_whole(target, "one\n")
     with pytest.raises(UnicodeEncodeError):
-        reruns.write_whole(target, "\ud800")
+        files.write_whole(target, "\ud800")
     assert target.read_bytes() == b"one\n"
     assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
 
