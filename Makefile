@@ -11,7 +11,7 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 READY := .venv/ready
-BUILD := $(PY) -m deepfm_helpers.build
+BUILD := $(PY) -m deepfm_helpers.press
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data book execute record pdf test lint serve bench clean

@@ -8,31 +8,19 @@ model is built. The arrows between the modules point one way::
     features -> history
     history, models, training, evaluation -> recipes
     features, models, evaluation -> recommending
-    chapters, reruns, build, checks, pages, printing: at the edge
+    records -> page
+
+A chapter uses any of them; what executes, builds and prints the book is in `deepfm_helpers.press`.
 """
 
 import importlib
 import os
+import pkgutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads: its C++ log is noise on a page
 
 __version__ = "0.1.0"
-__all__ = [
-    "build",
-    "chapters",
-    "checks",
-    "datasets",
-    "evaluation",
-    "features",
-    "history",
-    "layers",
-    "models",
-    "plots",
-    "recipes",
-    "recommending",
-    "reruns",
-    "training",
-]
+__all__ = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 
 def __getattr__(name: str):

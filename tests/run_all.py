@@ -23,7 +23,7 @@ STAGES = {
         "--dist=loadscope",  # a notebook stays on one worker, and its cells in order
     ],
     "reruns": [*PYTEST, "tests", "-m", "reruns"],
-    "pages": ["-m", "deepfm_helpers.build", "stored"],
+    "pages": ["-m", "deepfm_helpers.press", "stored"],
     "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together
 }
 

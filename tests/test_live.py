@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from deepfm_helpers import build, datasets, evaluation, features, live, models, plots, recommending
+from deepfm_helpers import datasets, evaluation, features, models, plots, recommending
+from deepfm_helpers.press import live
+from deepfm_helpers.press.checkout import HERE, Checkout
 
 
 def made(data, fields=None, **options):
@@ -189,10 +190,10 @@ def test_the_small_waterfall_shows_all_pairs_as_one_bar(export, tmp_path, monkey
 
 
 def test_the_stored_script_belongs_to_the_planted_data_of_today(tmp_path):
-    path = build.ROOT / build.LIVE
+    path = HERE.root / live.PLACE
     stored = read(path)
     data = datasets.planted(**live.STORED)
-    assert stored["fingerprint"] == data.provenance.fingerprint, "run `python -m deepfm_helpers.build live`"
+    assert stored["fingerprint"] == data.provenance.fingerprint, "run `python -m deepfm_helpers.press live`"
     assert path.stat().st_size < 150_000
     model, fields, train = made(data, **{name: live.RECIPE["model"][name] for name in ("k", "dnn_dim")})
     fresh = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9, seed=stored["seed"])
@@ -208,26 +209,18 @@ def _shape(value):
     return len(value) if isinstance(value, (list, str)) else type(value)
 
 
-def test_a_build_trains_the_model_of_the_page_once(tmp_path, monkeypatch):
-    (tmp_path / "deepfm_helpers").mkdir()
+def test_a_build_trains_the_model_of_the_page_once(tmp_path):
+    here, cache = Checkout(tmp_path), tmp_path / "cache"
+    here.package.mkdir()
+    (here.package / "__init__.py").touch()
     toc = tmp_path / "_toc.yml"
     toc.write_text("format: jb-book\nroot: book/intro\n")
-    monkeypatch.setattr(build, "ROOT", tmp_path)
-    calls = []
-
-    def train(data, path):
-        calls.append(path)
-        path.parent.mkdir(parents=True)
-        path.write_text("model")
-
-    monkeypatch.setattr(live, "train_and_export", train)
-    data = SimpleNamespace(provenance=SimpleNamespace(fingerprint="f"))
-    assert build._live_script(data, tmp_path / "cache") is None
+    small, other = (datasets.planted(60, 80, 2000, seed=seed) for seed in (1, 2))
+    assert live.script(here, small, cache) is None
     toc.write_text("format: jb-book\nroot: book/intro\nchapters:\n- file: book/live\n")
-    first = build._live_script(data, tmp_path / "cache")
-    assert first.read_text() == "model"
-    assert build._live_script(data, tmp_path / "cache") == first
-    data.provenance.fingerprint = "g"
-    second = build._live_script(data, tmp_path / "cache")
-    assert calls == [first, second]
+    first = live.script(here, small, cache)
+    made = first.stat().st_mtime_ns
+    assert live.script(here, small, cache) == first
+    assert first.stat().st_mtime_ns == made
+    assert live.script(here, other, cache) != first
     assert not first.exists()

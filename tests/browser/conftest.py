@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from deepfm_helpers import build, printing
+from deepfm_helpers.press import printing
+from deepfm_helpers.press.checkout import HERE
+from deepfm_helpers.press.site import stored
 
-HTML = build.BUILD / "stored" / "_build" / "html"
+HTML = HERE.built / "stored" / "_build" / "html"
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -36,7 +38,7 @@ def html() -> Path:
     if not (HTML / "index.html").is_file():
         if "PYTEST_XDIST_WORKER" in os.environ:  # several processes would build it at once
             pytest.fail("no pages yet: `python tests/run_all.py pages browser` builds them first")
-        build.stored()
+        stored(HERE)
     return HTML
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from deepfm_helpers import checks
+from deepfm_helpers.press.checkout import HERE
 
 pytestmark = pytest.mark.browser
-PAGES = [*checks.toc_entries(Path(__file__).resolve().parents[2] / "_toc.yml"), "genindex", "search", "404"]
+PAGES = [*HERE.contents(), "genindex", "search", "404"]
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
 

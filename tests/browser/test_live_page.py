@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfm_helpers import build, datasets, evaluation, features, live, models, recommending
+from deepfm_helpers import datasets, evaluation, features, models, recommending
+from deepfm_helpers.press import live
 
 pytestmark = pytest.mark.browser
 FORWARD = Path(__file__).resolve().parents[2] / "book" / "_static" / "live" / "deepfm.js"
@@ -222,4 +223,4 @@ def test_without_scripts_the_page_shows_the_figure(browser, site):
 def test_no_other_page_loads_the_model(html):
     pages = [path for path in html.rglob("*.html") if "live/model.js" in path.read_text(encoding="utf-8")]
     assert [path.name for path in pages] == ["live.html"]
-    assert build.LIVE.name == "model.js"
+    assert live.PLACE.name == "model.js"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -20,6 +21,9 @@ from deepfm_helpers import datasets, evaluation, plots, recipes
 from deepfm_helpers.features import Feature, split_rows
 from deepfm_helpers.files import write_whole
 from deepfm_helpers.models import PART_LAYERS
+from deepfm_helpers.page import versions
+from deepfm_helpers.press.checkout import Checkout
+from deepfm_helpers.press.digests import digest_of_module
 from deepfm_helpers.recommending import TwoSides
 
 PEOPLE = 30
@@ -35,6 +39,36 @@ STORED = {"n_users": 200, "n_movies": 150, "n_ratings": 10_000}
 """Sizes of the planted data behind the model that the repository keeps, for pages built without training."""
 
 NAME = "DEEPFM_MODEL"
+
+PLACE = Path("book", "_static", "live", "model.js")
+"""Where the pages look for the script, below their root."""
+
+
+def store(here: Checkout) -> None:
+    """Regenerate the model of planted data that the page uses without a build, and its two figures."""
+    path = here.root / PLACE
+    exported = train_and_export(datasets.planted(**STORED), path)
+    draw(exported, path.with_name("waterfall.svg"))
+    draw(exported, path.with_name("summary.svg"), small=True)
+    print(f"{PLACE.as_posix()}: {path.stat().st_size / 1e3:.0f} kB", flush=True)
+
+
+def script(here: Checkout, data, cache: Path) -> Path | None:
+    """The script of the page, trained on ``data`` and kept under a digest; None if the book has no such page."""
+    if "book/live" not in here.contents():
+        return None
+    key = digest_of_module(here, "press.live", data.provenance.fingerprint, versions())
+    path = cache / key / PLACE.name
+    if not path.is_file():
+        shutil.rmtree(cache, ignore_errors=True)
+        train_and_export(data, path)
+    return path
+
+
+def place(script: Path | None, source: Path) -> None:
+    """Put the script into the staged pages, in place of the stored one."""
+    if script:
+        shutil.copy2(script, source / PLACE)
 
 
 def train_and_export(data, path: str | Path, *, seed: int = 1, recipe: recipes.Recipe = RECIPE) -> dict:
