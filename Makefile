@@ -22,12 +22,12 @@ help:  ## list these commands
 
 setup: $(READY)  ## create .venv and install everything into it
 
-$(READY): requirements.txt constraints.txt pyproject.toml
+$(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
 	  'Python 3.11 to 3.13 is needed, but $(PYTHON) is %d.%d; name another: make setup PYTHON=python3.12' % v)"
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --disable-pip-version-check --constraint constraints.txt \
-	  --requirement requirements.txt --editable ".[dev]"
+	$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement constraints.txt
+	$(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 data: $(READY)  ## find or fetch the data and verify it
