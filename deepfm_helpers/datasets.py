@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepfm_helpers.columns import column_of, whole_numbers
 from deepfm_helpers.fetching import DATASETS, locate
 from deepfm_helpers.planted import Truth, planted
 from deepfm_helpers.schema import (
@@ -139,20 +140,38 @@ def join(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> pd
     pandas categories, so that 32 million rows stay affordable.
 
     Raises:
-        DataError: a rating of a film, or by a user, that has no row or more than one.
+        DataError: a rating of a film, or by a user, that has no row or more than one; a missing id; a column of one
+            name in two of the frames.
+        KeyError: a frame lacks its column of ids.
+        TypeError, ValueError: ids of another type, such as text, or with a fraction.
     """
-    columns = {}
+    columns, homes = {}, dict.fromkeys(ratings.columns, "ratings")
     for key, frame, what in (("mid", movies, "films"), ("uid", users, "users")):
-        if not frame[key].is_unique:
-            twice = frame[key][frame[key].duplicated()].iat[0]
+        given = column_of(ratings, key, "the frame of the ratings")
+        known = column_of(frame, key, f"the frame of the {what}")
+        for ids, whose in ((given, "ratings"), (known, what)):
+            if (row := _first(ids.isna())) is not None:
+                raise DataError(f"row {ids.index[row]} of the {whose}: {key} is missing; drop the row")
+        given, known = (
+            pd.Series(whole_numbers(ids, f"the frame of the {whose}"), ids.index)
+            for ids, whose in ((given, "ratings"), (known, what))
+        )
+        if not known.is_unique:
+            twice = known[known.duplicated()].iat[0]
             raise DataError(f"{key} {twice} appears twice in the frame of the {what}: drop one of the rows")
-        positions = _positions(ratings[key], frame[key])
+        positions = _positions(given, known)
         if (row := _first(positions < 0)) is not None:
             raise DataError(
-                f"row {ratings.index[row]} of the ratings: {key} {ratings[key].iat[row]} is not in the frame "
+                f"row {ratings.index[row]} of the ratings: {key} {given.iat[row]} is not in the frame "
                 f"of the {what}: add it there, or drop its ratings"
             )
         for column in frame.columns.drop(key):
+            if column in homes:
+                raise DataError(
+                    f"column {column!r} stands in the frame of the {homes[column]} and in that of the {what}: "
+                    "rename it in one of them, or drop it"
+                )
+            homes[column] = what
             values = frame[column]
             if not pd.api.types.is_numeric_dtype(values):
                 values = values.astype("category")

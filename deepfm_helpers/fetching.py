@@ -8,6 +8,7 @@ logger "deepfm_helpers.datasets" at level INFO.
 
 import errno
 import hashlib
+import http.client
 import importlib.util
 import logging
 import os
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import warnings
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,14 +28,16 @@ from deepfm_helpers.schema import DataError
 log = logging.getLogger("deepfm_helpers.datasets")
 
 CONNECT_SECONDS, READ_SECONDS, PIP_SECONDS = 3, 20, 120
+DOWNLOAD_SECONDS = 900  # for an archive as a whole
 
 
 @dataclass(frozen=True)
 class Form:
-    """One published form of a dataset: its archive, the folder inside, and the files read, with SHA-256."""
+    """One published form of a dataset: its archive (size in bytes), the folder inside, the files read, with SHA-256."""
 
     source: str
     archive: str
+    size: int
     sha256: str
     inside: str
     files: dict[str, str]
@@ -43,6 +46,7 @@ class Form:
 OFFICIAL_1M = Form(
     source="official archive",
     archive="ml-1m.zip",
+    size=5_917_549,
     sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
     inside="ml-1m/",
     files={
@@ -54,6 +58,7 @@ OFFICIAL_1M = Form(
 OFFICIAL_100K = Form(
     source="official archive",
     archive="ml-100k.zip",
+    size=4_924_029,
     sha256="50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
     inside="ml-100k/",
     files={
@@ -65,6 +70,7 @@ OFFICIAL_100K = Form(
 WHEEL_100K = Form(
     source="RecBole 1.2.1 wheel",
     archive="recbole-1.2.1-py3-none-any.whl",
+    size=2_130_151,
     sha256="9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
     inside="recbole/dataset_example/ml-100k/",
     files={
@@ -106,14 +112,15 @@ def locate(
         DataError: not to be had, or not what was published. The cache is then as it was.
     """
     if folder is not None:
-        parent = Path(folder)
-        return _verified(name, parent / name if (parent / name).is_dir() else parent, "given folder")
+        return _verified(name, _inside(name, Path(folder).expanduser()), "given folder")
     notes = []
-    if data := os.environ.get("DEEPFM_DATA"):
-        if (Path(data) / name).is_dir():
-            return _verified(name, Path(data) / name, "folder named by DEEPFM_DATA")
+    if data := data_folder():
+        place = _inside(name, data)
+        if _holds(name, place):
+            return _verified(name, place, "folder named by DEEPFM_DATA")
         notes.append(f"DEEPFM_DATA={data}: no folder {name} in it")
-    cache = _cache_folder(cache)
+        log.info("%s is not in the folder named by DEEPFM_DATA, %s", name, data)
+    cache = cache_folder(cache)
     try:
         return _verified(name, cache / name)
     except DataError as error:
@@ -122,18 +129,48 @@ def locate(
     return _fetch(name, cache, notes)
 
 
-def _cache_folder(cache: str | os.PathLike[str] | None) -> Path:
+def data_folder() -> Path | None:
+    """The folder that DEEPFM_DATA names, as an absolute path; None if the variable is not set.
+
+    It holds the dataset folders, or is one of them. A relative path counts from the working folder, and if it leads
+    nowhere from there, as in a notebook, from the root of the checkout.
+
+    Raises:
+        DataError: the variable leads to no folder, or to one that holds no dataset of this book.
+    """
+    named = os.environ.get("DEEPFM_DATA")
+    if not named:
+        return None
+    given = Path(named).expanduser()
+    places = [place.resolve() for place in (given, Path(__file__).parents[1] / given)]
+    for place in places:
+        if any(_holds(name, _inside(name, place)) for name in DATASETS):
+            return place
+    what = "holds no data of this book" if any(place.is_dir() for place in places) else "is no folder"
+    raise DataError(
+        f"DEEPFM_DATA={named}: {places[0]} {what}; name a folder that holds {' or '.join(DATASETS)}, "
+        "or unset the variable to have the data fetched"
+    )
+
+
+def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
+    """Where fetched files are kept, as an absolute path: `cache`, DEEPFM_CACHE, or the user's cache folder."""
     if cache := cache or os.environ.get("DEEPFM_CACHE"):
-        return Path(cache)
-    return Path(_pooch().os_cache("deepfm-book"))
+        return Path(cache).expanduser().resolve()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("deepfm-book"))
 
 
-def _pooch():
-    """The pooch package, without the warning about Jupyter widgets that importing its progress bar gives."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pooch
-    return pooch
+def _inside(name: str, folder: Path) -> Path:
+    """The folder of a dataset: a subfolder of its name, or the folder itself."""
+    return folder / name if (folder / name).is_dir() else folder
+
+
+def _holds(name: str, folder: Path) -> bool:
+    """Whether a folder is meant for a dataset: by its name, or by one of its files."""
+    files = [file for form in DATASETS[name] for file in form.files]
+    return folder.is_dir() and (folder.name == name or any((folder / file).is_file() for file in files))
 
 
 def _verified(name: str, path: Path, source: str | None = None) -> Located:
@@ -197,6 +234,8 @@ def _fetch(name: str, cache: Path, notes: list[str]) -> Located:
 def _ways(name: str) -> Iterator[tuple[Form, str, Callable[[Path], None]]]:
     """Yield form, origin in words, and a function that downloads to a path or raises DataError."""
     mirror = os.environ.get("DEEPFM_MIRROR")
+    if mirror and not mirror.startswith(("http://", "https://")):
+        raise DataError(f"DEEPFM_MIRROR={mirror}: name an address that begins with http:// or https://")
     addresses = ((mirror.rstrip("/") + "/",) if mirror else ()) + ADDRESSES
     for form in DATASETS[name]:
         if form is WHEEL_100K:
@@ -204,16 +243,49 @@ def _ways(name: str) -> Iterator[tuple[Form, str, Callable[[Path], None]]]:
         else:
             for address in addresses:
                 url = address + form.archive
-                yield form, url, lambda path, url=url: _download(url, path)
+                yield form, url, lambda path, url=url, size=form.size: download(url, path, size)
 
 
-def _download(url: str, path: Path) -> None:
+def download(url: str, path: Path, size: int, seconds: float = DOWNLOAD_SECONDS) -> None:
+    """Write what an address answers to a file, as it is sent.
+
+    Args:
+        url: http or https.
+        path: of the file.
+        size: how many bytes are expected; no more are read.
+        seconds: that the whole may take.
+
+    Raises:
+        DataError: no answer, an answer that is no success, more bytes than expected, or too slow.
+    """
     import requests
+    import urllib3
 
+    end, received = time.monotonic() + seconds, 0
     try:
-        _pooch().HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS))(url, str(path), None)
-    except requests.RequestException as error:
+        with (
+            requests.get(
+                url,
+                stream=True,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                headers={"Accept-Encoding": "identity"},  # and what is packed all the same stays so
+            ) as answer,
+            path.open("wb") as file,
+        ):
+            answer.raise_for_status()
+            while block := answer.raw.read1(2**16, decode_content=False):
+                received += len(block)
+                if received > size:
+                    raise DataError(f"sends more than the {size:,} bytes that were published")
+                if time.monotonic() > end:
+                    raise DataError(f"sent {received:,} of {size:,} bytes in {seconds:g} s: too slow")
+                file.write(block)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
         raise DataError(_reason(error)) from error
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"an answer that cannot be read: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

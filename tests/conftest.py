@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from deepfm_helpers import fetching
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -14,7 +16,7 @@ def real_data():
 
     With DEEPFM_REQUIRE_REAL_DATA set it fails instead.
     """
-    root = Path(os.environ.get("DEEPFM_DATA") or SHARED_DATA)
+    root = fetching.data_folder() or SHARED_DATA
 
     def folder(name: str) -> Path:
         if not (root / name).is_dir():

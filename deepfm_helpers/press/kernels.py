@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 
+from deepfm_helpers.fetching import cache_folder, data_folder
 from deepfm_helpers.files import write_whole
 from deepfm_helpers.records import RECORD_MIME
 
@@ -19,7 +20,7 @@ ENVIRONMENT = {
     "PYTHONIOENCODING": "utf-8",
     "PYTHONUTF8": "1",
 }
-"""What every kernel gets, whatever the terminal says."""
+"""What every kernel gets, whatever the terminal says; beside the folders of the data, see `_places`."""
 
 
 class RunFailed(RuntimeError):
@@ -91,13 +92,23 @@ def _manager() -> type:
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
+    places = _places()
+
     class ThisPython(AsyncKernelManager):
         @property
         def kernel_spec(self) -> KernelSpec:
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            return KernelSpec(argv=command, display_name="Python 3", language="python", env=ENVIRONMENT)
+            return KernelSpec(
+                argv=command, display_name="Python 3", language="python", env=ENVIRONMENT | places
+            )
 
     return ThisPython
+
+
+def _places() -> dict[str, str]:
+    """Where the data is, as absolute paths: a kernel works in another folder than the one it was started from."""
+    named = {"DEEPFM_DATA": data_folder(), "DEEPFM_CACHE": cache_folder()}
+    return {variable: str(path) for variable, path in named.items() if path}
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
