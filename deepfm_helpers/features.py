@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 KINDS = ("numeric", "single", "multi", "known")
+OWNERS = ("user", "film", "rating")
 POOLINGS = ("mean", "sum", "multi_hot", "mean_with_padding")
 
 
@@ -33,6 +34,8 @@ class Feature:
         table: of a known field: what is known of each id, float32 (size + 1, d). The model does not change it; it
             learns the matrix (d, k) that turns a row into a vector.
         wide: the field enters the first order alone: its values have a weight each, and no vector.
+        owner: whose field it is. A "user" or "film" field is the same in all rows of that user or film; the values
+            of a "rating" field belong to the single row.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Feature:
     pooling: str = "mean"
     table: np.ndarray | None = field(default=None, repr=False, compare=False)
     wide: bool = False
+    owner: str = "rating"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -55,6 +59,8 @@ class Feature:
             raise ValueError(
                 f"feature {self.name}: a known field, and no other, has a table of size + 1 = {self.size + 1} rows"
             )
+        if self.owner not in OWNERS:
+            raise ValueError(f"feature {self.name}: owner {self.owner!r} is not one of {', '.join(OWNERS)}")
         if self.pooling not in POOLINGS:
             raise ValueError(
                 f"feature {self.name}: pooling {self.pooling!r} is not one of {', '.join(POOLINGS)}"
@@ -130,6 +136,7 @@ def cross(left: Feature, right: Feature) -> Cross:
         size=left.size * right.size,
         slots=slots,
         pooling="sum",
+        owner=left.owner if left.owner == right.owner else "rating",
         parts=(left, right),
     )
 
@@ -183,9 +190,9 @@ def text2seq(
 def post_features(n_uid: int, n_mid: int, n_genre: int) -> tuple[Feature, ...]:
     """The four inputs of the post, in its order, for a frame whose `movie_genre` holds id lists."""
     return (
-        Feature("user_fea3", "numeric", "occupation"),
-        Feature("uid", "single", "uid", int(n_uid)),
-        Feature("mid", "single", "mid", int(n_mid)),
+        Feature("user_fea3", "numeric", "occupation", owner="user"),
+        Feature("uid", "single", "uid", int(n_uid), owner="user"),
+        Feature("mid", "single", "mid", int(n_mid), owner="film"),
         Feature(
             "genre",
             "multi",
@@ -194,6 +201,7 @@ def post_features(n_uid: int, n_mid: int, n_genre: int) -> tuple[Feature, ...]:
             slots=3,
             truncating="pre",
             pooling="mean_with_padding",
+            owner="film",
         ),
     )
 
@@ -225,17 +233,17 @@ def describe(
 
     def categorical(column: str) -> Feature:
         values = tuple(sorted(data.users[column].unique().tolist()))
-        return Feature(column, "single", column, len(values), values)
+        return Feature(column, "single", column, len(values), values, owner="user")
 
     known = {
-        "user_fea3": lambda: Feature("user_fea3", "numeric", "occupation"),
-        "uid": lambda: Feature("uid", "single", "uid", int(data.users.uid.max())),
-        "mid": lambda: Feature("mid", "single", "mid", int(data.movies.mid.max())),
+        "user_fea3": lambda: Feature("user_fea3", "numeric", "occupation", owner="user"),
+        "uid": lambda: Feature("uid", "single", "uid", int(data.users.uid.max()), owner="user"),
+        "mid": lambda: Feature("mid", "single", "mid", int(data.movies.mid.max()), owner="film"),
         "gender": lambda: categorical("gender"),
         "age": lambda: categorical("age"),
         "occupation": lambda: categorical("occupation"),
         "genre": lambda: Feature(
-            "genre", "multi", "movie_genre", len(genres), genres, 1, truncating, pooling
+            "genre", "multi", "movie_genre", len(genres), genres, 1, truncating, pooling, owner="film"
         ),
     }
     unknown = [name for name in fields if name not in known]

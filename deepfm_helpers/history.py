@@ -123,8 +123,8 @@ def describe(data, train: pd.DataFrame, components: int = 250, seed: int = 0) ->
     return (
         Day("day", "single", "timestamp", n_days, start=start),
         SinceFirst("since_first", "single", "timestamp", 18, first=first),
-        Feature("rated", "known", "uid", sizes[0], table=users),
-        Feature("raters", "known", "mid", sizes[1], table=films),
+        Feature("rated", "known", "uid", sizes[0], table=users, owner="user"),
+        Feature("raters", "known", "mid", sizes[1], table=films, owner="film"),
     )
 
 
