@@ -27,7 +27,12 @@ VECTORS, LAID_END_TO_END = "concat_embed_2d", "flat_embed_2d"
 BETWEEN = "pairs_between_fields"
 
 _TABLES = {"single": "cat_embed", "multi": "cat_embed", "numeric": "num_dense", "known": "known_embed"}
-_POOLED = ("pool", "l2", "row", *dict.fromkeys(_TABLES.values()))  # what ends the way from an input to its vector
+_POOLED = (
+    "pool",
+    "l2",
+    "row",
+    *dict.fromkeys(_TABLES.values()),
+)  # what ends the way from an input to its vector
 _ORDERS = ("1d", "2d")
 
 
@@ -145,9 +150,7 @@ def head(model) -> Head:
     *kernel, constant = layers[SCORE].get_weights()
     names = list(parts(model))
     weights = kernel[0][:, 0] if kernel else np.ones(len(names))
-    return Head(
-        dict(zip(names, weights.tolist(), strict=True)), float(np.ravel(constant)[0]), layers[SCORE]
-    )
+    return Head(dict(zip(names, weights.tolist(), strict=True)), float(np.ravel(constant)[0]), layers[SCORE])
 
 
 def _layers(model) -> dict:

@@ -6,6 +6,8 @@ free of TensorFlow calls, so that the same model runs on another Keras backend.
 
 from __future__ import annotations
 
+import numpy as np
+
 from deepfm_helpers._keras import keras
 
 ops = keras.ops
@@ -37,7 +39,7 @@ def _pool(slots, ids, pooling: str):
 def _check_ids(layer: keras.layers.Layer, ids) -> None:
     """Raises ValueError for ids without a row of their own, where the ids can be seen: in a compiled graph they cannot."""
     try:
-        values = ops.convert_to_numpy(ids)
+        values = np.asarray(ids)
     except (NotImplementedError, TypeError, ValueError):  # a tensor without numbers: TensorFlow, JAX, Keras
         return
     strange = values[(values < 0) | (values >= layer.input_dim) | (values % 1 != 0)]
