@@ -37,7 +37,7 @@ def _pool(slots, ids, pooling: str):
 
 
 def _check_ids(layer: keras.layers.Layer, ids) -> None:
-    """Raises ValueError for ids without a row of their own, where the ids can be seen: in a compiled graph they cannot."""
+    """Raises ValueError for ids without a row, where ids can be seen, which is not so in a compiled graph."""
     try:
         values = np.asarray(ids)
     except (NotImplementedError, TypeError, ValueError):  # a tensor without numbers: TensorFlow, JAX, Keras
