@@ -8,6 +8,7 @@
   const model = DeepFM.load(window.DEEPFM_MODEL);
   const { fields, films, people } = model;
   const traits = fields.filter((f) => f.side === "user" && f.name !== "uid");
+  const several = (f) => Array.isArray(people[f.name][0]); // whether a person can have several values
   const PARTS = {
     first: { name: "First order", one: "the first order", equation: "eq-first-order" },
     pairs: { name: "Second order", one: "the second order", equation: "eq-pairs" },
@@ -59,14 +60,13 @@
   const signed = (x, digits = 3) => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(digits);
   const stars = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
   const who = () => (state.person >= 0 ? `user ${people.uid[state.person]}` : "someone new");
-  const label = (f, row) => (row ? f.values[row - 1] : "not given");
+  const label = (f, rows) => [rows].flat().map((row) => (row ? f.values[row - 1] : "not given")).join(", ") || "none";
   const person = (i) => [`user ${people.uid[i]}`, ...traits.map((f) => label(f, people[f.name][i]))].join(", ");
   const valueOf = (f) => {
     if (f.name === "uid" && state.person < 0) return state.likes.length ? "mixture of users" : "average user";
     if (f.name === "uid") return who();
     if (f.name === "mid") return films.title[state.film];
-    if (f.side === "user") return label(f, state.values[f.name]);
-    return [films[f.name][state.film]].flat().map((row) => label(f, row)).join(", ") || "none";
+    return label(f, f.side === "user" ? state.values[f.name] : films[f.name][state.film]);
   };
 
   // -------------------------------------------------------------------------------------------------- elements
@@ -154,9 +154,11 @@
 
   const traitSelects = traits.map((f) => make("select", {
     id: `live-${f.name}`,
+    multiple: several(f),
     onchange: (event) => {
-      const [from, to] = [state.values[f.name], Number(event.target.value)].map((row) => label(f, row));
-      change(() => { state.values[f.name] = Number(event.target.value); }, `${f.name}: ${from} → ${to}`);
+      const rows = [...event.target.selectedOptions].map((option) => Number(option.value));
+      const to = several(f) ? rows.filter((row) => row || rows.length === 1) : rows[0];
+      change(() => { state.values[f.name] = to; }, `${f.name}: ${label(f, state.values[f.name])} → ${label(f, to)}`);
     },
   }, make("option", { value: 0 }, "not given (the average)"),
   ...f.values.map((text, i) => make("option", { value: i + 1 }, text))));
@@ -271,7 +273,11 @@
 
   function renderForm() {
     userSelect.value = state.person;
-    traits.forEach((f, i) => { traitSelects[i].value = state.values[f.name]; });
+    traits.forEach((f, i) => {
+      for (const option of traitSelects[i].options) {
+        option.selected = [state.values[f.name]].flat().includes(Number(option.value));
+      }
+    });
     film.show();
     liked.show();
     form.querySelector("#live-likes").hidden = state.person >= 0;
