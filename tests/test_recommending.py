@@ -1,9 +1,5 @@
 """Lists of films: the two sides against the model itself, the rules of a list, newcomers, and the metrics."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -233,20 +229,3 @@ def test_drawn_films_are_not_the_liked_ones(data):
     again = rows.drop(columns=["movie_name", "movie_genre"]).merge(data.movies, on="mid", how="left")
     assert again.movie_genre.tolist() == rows.movie_genre.tolist()
     pd.testing.assert_frame_equal(rows, ranking.liked_or_drawn(joined, 3, seed=1))
-
-
-def test_a_saved_model_makes_the_same_list_in_a_fresh_process(data, tmp_path):
-    fields, model = build(data)
-    recommending.save(model, fields, tmp_path)
-    code = f"""
-from deepfm_helpers import datasets, recommending
-data = datasets.load("planted", n_users=40, n_movies=30, n_ratings=300, seed=4)
-model, fields = recommending.load({str(tmp_path)!r})
-print(recommending.recommend(model, 3, 5, data=data, features=fields).mid.tolist())
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert run.stdout.strip() == str(recommending.recommend(model, 3, 5, data=data).mid.tolist())
-    assert recommending.load(tmp_path)[1] == fields
