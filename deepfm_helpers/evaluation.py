@@ -10,6 +10,8 @@ from math import factorial, gamma
 import numpy as np
 import pandas as pd
 
+from deepfm_helpers import anatomy
+
 
 def rmse(y: np.ndarray, prediction: np.ndarray) -> float:
     """Root of the mean squared error, in stars."""
@@ -107,24 +109,13 @@ def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
         With `head="dense"` a part's column is its output times its weight.
     """
     from deepfm_helpers._keras import keras
-    from deepfm_helpers.models import PART_LAYERS
 
-    weights, bias = head_weights(model)
-    outputs = keras.Model(model.inputs, [model.get_layer(PART_LAYERS[name]).output for name in weights])
-    values = zip(weights, _outputs(outputs, x), strict=True)
-    frame = pd.DataFrame({name: v[:, 0].astype("float64") for name, v in values})
-    return (frame * pd.Series(weights)).assign(bias=bias)
-
-
-def head_weights(model) -> tuple[dict[str, float], float]:
-    """By what each part present in a model is multiplied, and the constant that is added, in stars."""
-    from deepfm_helpers.models import PART_LAYERS
-
-    present = {layer.name for layer in model.layers}
-    names = [name for name, layer in PART_LAYERS.items() if layer in present]
-    *kernel, bias = model.get_layer("deepfm_output").get_weights()
-    weights = np.ravel(kernel) if kernel else np.ones(len(names))
-    return dict(zip(names, weights.tolist(), strict=True)), float(np.ravel(bias)[0])
+    head = anatomy.head(model)
+    values = _outputs(keras.Model(model.inputs, list(anatomy.parts(model).values())), x)
+    frame = pd.DataFrame(
+        {name: v[:, 0].astype("float64") for name, v in zip(head.weights, values, strict=True)}
+    )
+    return (frame * pd.Series(head.weights)).assign(bias=head.constant)
 
 
 def variance_shares(score_parts: pd.DataFrame) -> pd.Series:

@@ -74,7 +74,7 @@ def test_time_since_the_first_rating_doubles_from_bin_to_bin(split):
     since = history.describe(data, train, 2)[1]
     user = int(train.uid.iloc[0])
     first = int(train.timestamp[train.uid == user].min())
-    quarters = np.array([-4, 0, 0.9, 1, 3, 7, 15, 10**7])
+    quarters = np.array([-4, 0, 0.9, 1, 3, 7, 15, 10**6])
     rows = pd.DataFrame({"uid": user, "timestamp": (first + quarters * 900).astype("int64")})
     assert since.encode(rows)[:, 0].tolist() == [1, 1, 1, 2, 3, 4, 5, since.size]
 

@@ -178,6 +178,31 @@ def test_a_term_says_what_it_means(visit, hand):
             page.wait_for_url("**/glossary.html#term-field")
 
 
+@pytest.mark.parametrize("hand", ["mouse", "keyboard"])
+def test_a_finger_that_only_scrolled_over_a_term_swallows_no_later_click(visit, hand):
+    with visit("book/notation.html", has_touch=True) as page:
+        link = page.locator('a[href$="#term-field"]').first
+        link.scroll_into_view_if_needed()
+        box = link.bounding_box()
+        at = {"x": box["x"] + 3, "y": box["y"] + 3}
+        finger = page.context.new_cdp_session(page)
+        finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [at]})
+        for up in (20, 40, 60):
+            at["y"] -= up
+            finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [at]})
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        link.click() if hand == "mouse" else link.press("Enter")
+        page.wait_for_url("**/glossary.html#term-field")
+
+
+def test_a_page_that_comes_back_shows_no_old_definition(visit):
+    with visit("book/notation.html") as page:
+        page.locator('a[href$="#term-field"]').first.hover()
+        assert page.locator("#definition").is_visible()
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+        assert not page.locator("#definition").is_visible()
+
+
 def test_a_chapter_can_be_downloaded_as_a_notebook(visit, site):
     with visit("notebooks/04_second_order.html") as page:
         link = page.locator('a[href$=".ipynb"]').first.evaluate("link => link.href")

@@ -196,6 +196,124 @@ def test_films_that_someone_new_likes_move_terms_of_uid_only(live_page):
     assert live_page.locator(".live-chips li").count() == 1
 
 
+def _controls(page) -> list:
+    """All that a reader can set, and what the page says of it."""
+    return page.locator("#live").evaluate(
+        """app => [...app.querySelectorAll("select, input")].map(e => e.type === "checkbox" ? e.checked : e.value)
+           .concat([...app.querySelectorAll("tbody, #live-likes")].map(e => e.hidden),
+                   [...app.querySelectorAll(".live-chips li, .live-note, .live-story, .live-total")]
+                   .map(e => e.textContent))"""
+    )
+
+
+@pytest.mark.parametrize("hand", ["mouse", "finger", "keyboard"])
+@pytest.mark.parametrize("box", ["#live-like", "#live-film"])
+def test_one_press_starts_again_and_puts_everything_back(visit, hand, box):
+    with visit("book/live.html", has_touch=True) as page:
+        before = _controls(page)
+        again = page.get_by_role("button", name="Start again")
+        page.locator("#live-user").select_option("-1")
+        page.locator("#live-like").fill(_ten(page)[0])
+        page.locator("#live-occupation").select_option(index=3)
+        page.locator("#live-on-deep").uncheck()
+        page.locator("[aria-controls=live-terms-first]").click()
+        page.locator("[aria-controls=live-terms-pairs]").click()
+        page.locator(box).press_sequentially("film 1")
+        assert _controls(page) != before
+        {"mouse": again.click, "finger": again.tap, "keyboard": lambda: again.press("Space")}[hand]()
+        assert _controls(page) == before
+
+
+@pytest.mark.parametrize("leave", ["Enter", "Tab", "click", "tap"])
+@pytest.mark.parametrize("box", ["#live-like", "#live-film"])
+def test_a_part_of_a_title_is_taken_by_enter_and_by_leaving_the_field(visit, box, leave):
+    with visit("book/live.html", has_touch=True) as page:
+        page.locator("#live-user").select_option("-1")
+        first = _ten(page)[0]
+        page.locator(box).click()
+        page.keyboard.type(first[:-2])
+        title = page.get_by_role("heading", name="Ten films")
+        if leave in ("click", "tap"):
+            getattr(title, leave)()
+        else:
+            page.keyboard.press(leave)
+        chosen = {"#live-like": ".live-chips li", "#live-film": "[aria-current] .live-title"}[box]
+        assert page.locator(chosen).inner_text().startswith(first)
+        assert page.locator(box).input_value() == (first if box == "#live-film" else "")
+        page.locator("#live-film").focus()
+        page.locator("#live-film").fill(first.partition(" (")[0])  # the film that is chosen already
+        page.keyboard.press("Enter")
+        assert first.partition(" (")[0] in page.locator("#live-film").input_value()
+        assert page.locator("#live-film").input_value().endswith(")")
+
+
+def test_a_field_that_is_left_for_another_window_waits(live_page):
+    search = live_page.locator("#live-film")
+    before = _controls(live_page)
+    search.press_sequentially("zzzz")
+    search.evaluate("field => field.dispatchEvent(new FocusEvent('blur'))")
+    assert live_page.locator("#live-film-note").inner_text() == ""
+    search.press("Escape")
+    assert _controls(live_page) == before
+
+
+def test_a_message_about_a_title_goes_when_another_is_typed(live_page):
+    search, note = live_page.locator("#live-film"), live_page.locator("#live-film-note")
+    title = search.input_value()
+    for leave in ("Escape", "x", "Backspace"):
+        search.press("Control+A")
+        live_page.keyboard.type("zzzz")
+        search.press("Enter")
+        assert note.inner_text() == "No title contains “zzzz”."
+        search.press(leave)
+        assert note.inner_text() == ""
+    search.press("Enter")
+    assert note.inner_text() == "No title contains “zzz”."
+    live_page.locator("#live-user").select_option("1")  # another change
+    assert note.inner_text() == ""
+    assert search.input_value() == title
+
+
+def test_a_film_of_the_list_wins_over_text_that_was_half_typed(live_page):
+    third = _ten(live_page)[2]
+    live_page.locator("#live-film").press_sequentially("film 1")
+    live_page.locator(".live-ten button").nth(2).click()
+    assert live_page.locator("#live-film").input_value() == third
+    assert live_page.locator(".live-ten [aria-current] .live-title").inner_text() == third
+
+
+def test_a_film_that_cannot_be_added_is_told_why_and_the_chips_are_removed_by_keyboard(live_page):
+    live_page.locator("#live-user").select_option("-1")
+    likes, note, chips = (live_page.locator(s) for s in ("#live-like", "#live-like-note", ".live-chips li"))
+    titles = _ten(live_page)[:6]
+    for title in titles[:5]:
+        likes.fill(title)
+    assert note.inner_text() == ""
+    for title, told in ((titles[1], f"{titles[1]} is among them."), (titles[5], "5 films: remove one")):
+        likes.fill(title)
+        assert note.inner_text().startswith(told)
+        assert chips.count() == 5
+    chips.nth(3).get_by_role("button").focus()
+    for left in (4, 3, 2, 1, 0):
+        live_page.keyboard.press("Enter")
+        assert chips.count() == left
+        assert note.inner_text() == ""
+    assert likes.evaluate("field => field === document.activeElement")
+
+
+def test_the_page_agrees_with_its_controls_when_the_reader_comes_back(live_page, site):
+    live_page.locator("#live-user").select_option("2")
+    live_page.locator("#live-on-deep").uncheck()
+    live_page.locator("#live-film").press_sequentially("film 1")
+    live_page.goto(f"{site}/book/notation.html")
+    live_page.go_back()
+    user = live_page.locator("#live-user option:checked").inner_text().partition(",")[0]
+    film = live_page.locator("#live-film").input_value()
+    assert f"for {user} and {film}" in live_page.locator(".live-total").inner_text()
+    out = not live_page.locator("#live-on-deep").is_checked()
+    assert out == ("Without" in live_page.locator(".live-story").inner_text())
+
+
 def test_a_true_rating_stands_beside_the_prediction_where_there_is_one(live_page):
     rated = live_page.locator(".live-ten li").filter(has_text="rated").first
     if rated.count():
