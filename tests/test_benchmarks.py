@@ -377,6 +377,34 @@ def test_larger_sizes_are_compared_with_the_first_turn_by_turn(monkeypatch):
     assert {row["n"] for row in rows} == {3}
 
 
+def test_each_page_is_opened_once_a_round(monkeypatch, tmp_path):
+    from contextlib import nullcontext
+    from urllib.request import urlopen
+
+    from benchmarks import pages
+
+    asked = []
+
+    def visit(browser, address):
+        asked.append((browser, urlopen(address).read().decode()))
+        return 2.0 * len(asked), 1.0 * len(asked)
+
+    for name in ("index", "a", "b"):
+        (tmp_path / f"{name}.html").write_text(name)
+    monkeypatch.setattr(pages, "HTML", tmp_path)
+    monkeypatch.setattr(pages, "visit", visit)
+    monkeypatch.setattr(pages.printing, "chromium", lambda: nullcontext("Chromium"))
+    monkeypatch.setattr(pages.checks, "toc_entries", lambda toc: ["a", "b"])
+    rows = run.pages(run.parse(["pages", "--rounds", "3"]))
+    assert asked == [("Chromium", "a"), ("Chromium", "b")] * 3
+    assert [(row["data"], row["metric"], row["value"], row["n"], row["seconds"]) for row in rows] == [
+        ("a", "seconds", 6.0, 3, 6.0),
+        ("a", "cpu_seconds", 3.0, 3, 6.0),
+        ("b", "seconds", 8.0, 3, 8.0),
+        ("b", "cpu_seconds", 4.0, 3, 8.0),
+    ]
+
+
 def test_splits_hold_out_what_they_say(tmp_path, monkeypatch):
     from benchmarks import splits
     from deepfm_helpers import datasets

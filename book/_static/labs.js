@@ -193,7 +193,7 @@
       bars.forEach(({ bar, value }, i) => {
         const share = 100 * table[parts[i]][at];
         bar.style.width = `${Math.max(share, 0)}%`;
-        value.textContent = `${number(share, 0)} %`;
+        value.textContent = `${number(share, 0)}\u00a0%`;
       });
       const said = parts.map((part, i) => `${part} ${bars[i].value.textContent}`).join(", ");
       error.textContent = `With vectors of length ${lengths[at]}: ${said}. RMSE of the whole: ${rmse[at].toFixed(3)} stars.`;
