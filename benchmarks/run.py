@@ -323,9 +323,10 @@ def _table(name: str, how: str, seed: int) -> tuple[str, int]:
 
     file = BUILD / f"{name}-{how}-{seed}.npz"
     data, *parts = splits.load(name, how, seed)
-    fields = features.describe(data)
+    fields = splits.fields(data)
     published = features.describe(data, **models.AS_PUBLISHED["describe"])
     columns = {f"size_{f.name}": f.size for f in fields} | {"size_post_genre": published[-1].size}
+    columns |= {f"owner_{f.name}": f.owner for f in fields}
     for part, frame in zip(("train", "test"), parts, strict=True):
         columns |= {f"{part}_{f.name}": f.encode(frame) for f in fields}
         columns[f"{part}_occupation_code"] = frame["occupation"].to_numpy()

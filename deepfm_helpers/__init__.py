@@ -31,6 +31,7 @@ __all__ = [
     "recipes",
     "recommending",
     "reruns",
+    "saving",
     "training",
 ]
 

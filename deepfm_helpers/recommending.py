@@ -15,12 +15,9 @@ A DeepFM scores pairs. Cut between the fields of the user and those of the film,
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -269,27 +266,3 @@ def recommend(
         table[name] = values[0]
     table = table.assign(bias=model.bias, ratings=model.counts[best])
     return table.set_index(pd.RangeIndex(1, len(best) + 1, name="rank"))
-
-
-def save(model, features: Sequence[Feature], folder: str | Path) -> None:
-    """Writes `model.keras` and, beside it, `features.json`: which value has which id."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save(folder / "model.keras")
-    text = json.dumps([asdict(f) for f in features], indent=1, ensure_ascii=False)
-    (folder / "features.json").write_text(text, encoding="utf-8")
-
-
-def load(folder: str | Path) -> tuple:
-    """Reads what `save` wrote: the model and its features.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-    """
-    from deepfm_helpers import layers  # noqa: F401  (registers the layers of the saved model)
-    from deepfm_helpers._keras import keras
-
-    folder = Path(folder)
-    fields = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-    fields = [f | {"vocabulary": f["vocabulary"] and tuple(f["vocabulary"])} for f in fields]
-    return keras.models.load_model(folder / "model.keras", compile=False), tuple(Feature(**f) for f in fields)

@@ -65,11 +65,7 @@ MODELS = {
     "repaired": recipe(recipes.REPAIRED),
     "full": recipe(FULL),
     # For a mean of many: each one fits its rows more closely, and errs more in a way of its own.
-    "full, weaker penalties": recipe(
-        recipes.changed(
-            FULL, {"penalty": {n: v if n == "deep" else 0.7 * v for n, v in FULL["penalty"].items()}}
-        )
-    ),
+    "full, weaker penalties": recipe(recipes.changed(FULL, {"penalty": {"times": 0.7}})),
     "full, no history or time": recipe(SIDE),
     "full, no stretches": recipe({name: FULL[name] for name in FULL if name != "stretches"}),
     "full, 64 components": recipe(recipes.changed(FULL, {"history": {"components": 64}})),
@@ -80,7 +76,7 @@ MODELS = {
         recipes.changed(FULL, {"training": {"averaging": 0.0, "schedule": "cosine", "learning_rate": 6e-3}})
     ),
     "full, one penalty for all tables": recipe(
-        recipes.changed(FULL, {"penalty": dict.fromkeys([*recipes.FULL["penalty"]], 20.0) | {"deep": 1e-4}})
+        FULL | {"penalty": {"fields": 20.0, "first_order": 20.0, "deep": 1e-4}}
     ),
 }
 
@@ -90,7 +86,7 @@ def train(request: dict) -> None:
     jit_compile = request.get("jit_compile", False)
     training.set_seed(request["seed"], deterministic=not jit_compile)
     data, rows, _ = splits.load(request["data"], request["how"], request["split"])
-    fields = features.describe(data)
+    fields = splits.fields(data)
     train, valid = features.split_rows(rows, 0.1, seed=request["seed"])
     model = models.deep_fm_model(
         features=fields,
@@ -144,7 +140,7 @@ def reach(request: dict) -> None:
     Of the DeepFM without history and time, whose fields do not depend on the training rows.
     """
     data, rows, test = splits.load(request["data"], request["how"], request["split"])
-    fields = features.describe(data)
+    fields = splits.fields(data)
     watch = _Until(request["target"], [field.encode(test) for field in fields], test.rating.to_numpy())
     made = recipes.changed(SOON, {"training": {"callbacks": [watch]}})
     watch.started = time.perf_counter()
@@ -181,7 +177,7 @@ def scale(request: dict) -> None:
     started = time.perf_counter()
     data = datasets.planted(**request["planted"], seed=request["seed"])
     drawn = time.perf_counter()
-    fields = features.describe(data)
+    fields = splits.fields(data)
     x, y = features.df2xy(datasets.join(data.ratings, data.movies, data.users), fields)
     encoded = time.perf_counter()
     batches = training.Batches(x, y, request["batch_size"], request["seed"])
