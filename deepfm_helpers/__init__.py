@@ -4,10 +4,10 @@ Importing the package is cheap: a submodule is loaded when it is first used, and
 model is built. The arrows between the modules point one way::
 
     datasets -> features -> training -> evaluation -> plots
-    layers -> models -> training
+    anatomy, layers -> models -> training
     features -> history
     history, models, training, evaluation -> recipes
-    features, models, evaluation -> recommending
+    anatomy, features -> scoring, sides; ranking, scoring, sides -> recommending
     chapters, reruns, build, checks, pages, printing: at the edge
 """
 
@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads: i
 
 __version__ = "0.1.0"
 __all__ = [
+    "anatomy",
     "build",
     "chapters",
     "checks",
@@ -28,6 +29,7 @@ __all__ = [
     "layers",
     "models",
     "plots",
+    "ranking",
     "recipes",
     "recommending",
     "reruns",

@@ -11,8 +11,8 @@ than a few people (see the page on data and licences).
 >>> exported = live.export(model, fields, data, rows, "_build/model.js", rmse=1.0)
 >>> [field["name"] for field in exported["fields"]]
 ['uid', 'mid', 'gender', 'age', 'occupation', 'genre']
->>> live.terms(exported, [1, 1, 1, 1, 1, [1, 2]]).round(1)["w0"]
-3.5
+>>> live.terms(exported, [1, 1, 1, 1, 1, [1, 2]]).size  # w0, six weights, fifteen pairs and deep
+23
 """
 
 from __future__ import annotations
