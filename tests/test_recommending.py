@@ -282,8 +282,19 @@ def test_a_film_is_described_by_its_year_too(data):
     sides = recommending.TwoSides(model, data, fields)
     old, new = (sides.new_film({"movie_name": f"A film ({year})"}) for year in (1995, 1999))
     assert np.abs(old.vector - new.vector).max() > 1e-3
-    with pytest.raises(ValueError, match="movie_name = '1803' is unknown|movie_name = '1800s' is unknown"):
+    with pytest.raises(ValueError, match="movie_name = '1800s' is unknown; choose from"):
         sides.new_film({"movie_name": "A film (1803)"})
+    with pytest.raises(ValueError, match="movie_name = 'A film' is unknown; choose from"):
+        sides.new_film({"movie_name": "A film"})
+
+
+def test_each_field_of_a_column_has_a_say_in_what_is_known(data):
+    for names in (("uid", "mid", "user_fea3", "occupation"), ("uid", "mid", "occupation", "user_fea3")):
+        fields, model = build(data, features.describe(data, names))
+        sides = recommending.TwoSides(model, data, fields)
+        with pytest.raises(ValueError, match="occupation = 99 is unknown"):
+            sides.new_user({"occupation": 99})
+        assert sides.new_user({"occupation": 4}).first.shape == (1,)
 
 
 @pytest.mark.parametrize(
