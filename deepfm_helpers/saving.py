@@ -15,8 +15,10 @@ Keras alone can read the model too.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,11 +71,11 @@ def load(path: str | Path) -> tuple:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file; saving.save writes one")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
             if broken := archive.testzip():
                 raise zipfile.BadZipFile(f"{broken} in it is not what was written")
             written = json.loads(archive.read(MEMBER)) if MEMBER in archive.namelist() else None
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise DataError(
             f"{path} is damaged ({error}): save the model again, or copy the file again"
         ) from None

@@ -1,8 +1,5 @@
 """Lists of films: the two sides against the model itself, the rules of a list, and newcomers."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -197,23 +194,6 @@ def test_a_new_film_is_the_average_film_with_its_genres(data):
     by_genre = sides.parts(uids, sides.new_film({"movie_genre": genre}))
     for name, values in sides.parts(uids).items():
         np.testing.assert_allclose(by_genre[name][:, 0], values[:, 0], atol=1e-5)
-
-
-def test_a_saved_model_makes_the_same_list_in_a_fresh_process(data, tmp_path):
-    fields, model = build(data)
-    recommending.save(model, fields, tmp_path)
-    code = f"""
-from deepfm_helpers import datasets, recommending
-data = datasets.load("planted", n_users=40, n_movies=30, n_ratings=300, seed=4)
-model, fields = recommending.load({str(tmp_path)!r})
-print(recommending.recommend(model, 3, 5, data=data, features=fields).mid.tolist())
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert run.stdout.strip() == str(recommending.recommend(model, 3, 5, data=data).mid.tolist())
-    assert recommending.load(tmp_path)[1] == fields
 
 
 def side_fields(data):
