@@ -4,7 +4,7 @@ Importing the package is cheap: a submodule is loaded when it is first used, and
 model is built. The arrows between the modules point one way::
 
     datasets -> features -> training -> evaluation -> plots
-    layers -> models -> training
+    anatomy, layers -> models -> training
     features -> history
     history, models, training, evaluation -> recipes
     features, models, evaluation -> recommending

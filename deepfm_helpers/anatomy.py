@@ -37,7 +37,10 @@ _ORDERS = ("1d", "2d")
 
 
 class Tables(NamedTuple):
-    """The layers that hold the weights of a field: of the first order and of the second, or None."""
+    """The layers that hold the weights of a field: of the first order and of the second.
+
+    None where there is no such layer: a wide field has no vectors, and a part left out of the score has no layers.
+    """
 
     first: object
     second: object
@@ -93,7 +96,7 @@ def tables(model, field) -> Tables:
         field: a field or its name.
 
     Raises:
-        ValueError: the model has no table for this field.
+        ValueError: the model has no such field.
     """
     layers, name = _layers(model), getattr(field, "name", field)
     found = Tables(
@@ -102,9 +105,9 @@ def tables(model, field) -> Tables:
             for order in _ORDERS
         )
     )
-    if found == (None, None):
-        inputs = ", ".join(i.name for i in model.inputs)
-        raise ValueError(f"the model has no table of a field {name}; its inputs are {inputs}")
+    inputs = [i.name for i in model.inputs]
+    if found == (None, None) and f"input_{name}" not in inputs:
+        raise ValueError(f"the model has no field {name}; its inputs are {', '.join(inputs)}")
     return found
 
 
@@ -112,7 +115,7 @@ def terms(model, field) -> Terms:
     """What a field, given as such or by its name, brings to the score of a row, as tensors.
 
     Raises:
-        ValueError: the model has no table for this field.
+        ValueError: the model has no such field.
     """
     tables(model, field)
     layers, name = _layers(model), getattr(field, "name", field)

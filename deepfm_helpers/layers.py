@@ -14,7 +14,7 @@ ops = keras.ops
 register = keras.saving.register_keras_serializable(package="deepfm_helpers")
 
 MANY_IDS = 20_000
-"""A table with at most so many rows `KnownEmbedding` multiplies as a whole, about two of the batches that suit it."""
+"""`KnownEmbedding` multiplies a table of up to this many rows as a whole; that is about two large batches."""
 
 
 def _mask(ids, dtype):
@@ -122,7 +122,7 @@ class OneHotEmbedding(Embedding):
 
 @register
 class KnownEmbedding(keras.layers.Layer):
-    """Vectors of ids of which numbers are known: a row of a fixed table times a trained matrix (equation eq-known).
+    """Vectors of ids about which numbers are known: a row of a fixed table times a trained matrix (eq-known).
 
     The whole table is multiplied and the ids are looked up in the product: with batches as large as the table that
     is less work than the product of every row of the batch. For tables of more than `MANY_IDS` rows it is the

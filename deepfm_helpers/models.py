@@ -285,7 +285,6 @@ def wide_deep_model(
     *,
     mean_rating: float = 0.0,
     embedding_spread: float | None = 0.01,
-    l2: float = 0.0,
     table_l2: Mapping[str, float] | None = None,
 ) -> keras.Model:
     """Wide & Deep: a linear model over fields and crosses plus a network on vectors (Cheng et al. 2016).
@@ -294,7 +293,7 @@ def wide_deep_model(
     """
     everything = [*features, *crosses]
     inputs = define_input_layers(everything)
-    shared = {"embedding_spread": embedding_spread, "l2": l2, "table_l2": table_l2}
+    shared = {"embedding_spread": embedding_spread, "table_l2": table_l2}
     wide = fm_1d(inputs, features=everything, **shared)
     _, embed_2d = fm_2d(inputs[: len(features)], k=k, features=features, **shared)
     deep = deep_part(embed_2d, dnn_dim, dnn_dr, weight_l2=(table_l2 or {}).get("deep", 0.0))

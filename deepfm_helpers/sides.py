@@ -108,20 +108,14 @@ class Half:
         Raises:
             ValueError: a column without a field, or a value that its field does not know.
         """
-        known = {f.column: f for whole in self.fields for f in _leaves(whole) if f.column != self.key}
+        leaves = [f for whole in self.fields for f in _leaves(whole) if f.column != self.key]
+        known = list(dict.fromkeys(f.column for f in leaves))
         for column, value in description.items():
             if column not in known:
                 raise ValueError(f"the model has no field for {column}; it knows {', '.join(known)}")
-            vocabulary = known[column].vocabulary
-            if vocabulary is None:
-                continue
-            try:
-                values = known[column].read(value)
-            except (TypeError, AttributeError):  # of a type that the field cannot read
-                values = [value]
-            if strange := [v for v in values if v not in vocabulary]:
-                choices = ", ".join(map(str, vocabulary))
-                raise ValueError(f"{column} = {strange[0]!r} is unknown; choose from {choices}")
+            for f in leaves:
+                if f.column == column and f.vocabulary is not None:
+                    _check_value(f, value)
         embedded = self.embed(self.frame.head(1).assign(**description))
         open_ = [j for j, f in enumerate(self.fields) if not _columns(f) <= set(description)]
         embedded.put(0, open_, self.average)
@@ -166,6 +160,19 @@ class Half:
         if kernel is not None:
             halves |= dict(zip(vectors, kernel.reshape(len(vectors), self._k, hidden), strict=True))
         self._kernel = np.concatenate([halves[f.name] for f in self.fields])
+
+
+def _check_value(field: Feature, value) -> None:
+    """Raises ValueError, with the choices, for a value that the field does not know."""
+    try:
+        values = field.read(value)
+    except (TypeError, AttributeError):  # of a type that the field cannot read
+        values = [value]
+    if not values and field.kind == "single":  # such as a title without a year
+        values = [value]
+    if strange := [v for v in values if v not in field.vocabulary]:
+        choices = ", ".join(map(str, field.vocabulary))
+        raise ValueError(f"{field.column} = {strange[0]!r} is unknown; choose from {choices}")
 
 
 def _leaves(field: Feature) -> list[Feature]:

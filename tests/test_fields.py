@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfm_helpers import datasets, evaluation, features, history, models, recommending, saving
+from deepfm_helpers import anatomy, datasets, evaluation, features, history, models, recommending, saving
 from deepfm_helpers.features import FIELDS, Feature, Year, cross, describe
 from deepfm_helpers.press import live
 
@@ -352,13 +352,13 @@ def test_a_new_film_has_the_year_of_its_title(with_year):
         sides.new_film({"movie_name": f"New ({y})", "movie_genre": "Drama"})
         for y in (year.vocabulary[-2], year.vocabulary[-1])
     )
-    layer = model.get_layer("cat_embed_1d_year").get_weights()[0][:, 0]
-    np.testing.assert_allclose(last.first - first.first, layer[-1] - layer[-2], rtol=1e-4)
+    weights = anatomy.tables(model, year).first.get_weights()[0][:, 0]
+    np.testing.assert_allclose(last.first - first.first, weights[-1] - weights[-2], rtol=1e-4)
 
 
 def test_the_live_page_takes_the_year(with_year, tmp_path):
     fields, model = with_year
-    exported = live.export(model, fields, DATA, ROWS, tmp_path / "model.js", rmse=1.0, people=5)
+    exported = live.export(model, fields, DATA, ROWS, tmp_path / "model.js", rmse=1.0)
     (written,) = [f for f in exported["fields"] if f["name"] == "year"]
     assert written["side"] == "film"
     assert written["values"][: fields[-1].size] == list(fields[-1].vocabulary)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepfm_helpers import datasets, evaluation, features, models, recipes
+from deepfm_helpers import anatomy, datasets, evaluation, features, models, recipes
 
 QUICK = {
     "describe": {"fields": ("uid", "mid", "genre")},
@@ -119,8 +119,10 @@ def test_the_penalty_is_that_of_one_rating(split):
     fitted = recipes.fit(
         recipes.changed(recipe, {"training": {"epochs": 1, "learning_rate": 1e-9}}), data, train, 1
     )
-    tables = {layer.name: layer.get_weights()[0] for layer in fitted.model.layers if layer.get_weights()}
-    penalty = 7.0 * np.sum(tables["cat_embed_2d_uid"] ** 2)
-    penalty += 3.0 * sum(np.sum(t**2) for name, t in tables.items() if name.startswith("cat_embed_1d"))
+    penalty = 0.0
+    for f in fitted.fields:
+        factors = 3.0, 7.0 if f.name == "uid" else f.penalty
+        for factor, layer in zip(factors, anatomy.tables(fitted.model, f), strict=True):
+            penalty += factor * np.sum(layer.get_weights()[0] ** 2)
     log = fitted.history.iloc[0]
     assert log.loss - log.rmse**2 == pytest.approx(penalty / len(train), rel=1e-2)

@@ -1,7 +1,7 @@
 """Puts a trained DeepFM into one script file, from which the page "The model, live" computes in the browser.
 
-The file holds what was trained and what the page has to name. Of real data it holds no rating, and describes no more
-than a few people (see the page on data and licences).
+The file holds what was trained and what the page has to name. Of real data it holds no rating and describes only a few
+people (see the page on data and licences).
 
 >>> from deepfm_helpers import datasets, features, models
 >>> from deepfm_helpers.press import live
@@ -12,8 +12,8 @@ than a few people (see the page on data and licences).
 >>> exported = live.export(model, fields, data, rows, "_build/model.js", rmse=1.0)
 >>> [field["name"] for field in exported["fields"]]
 ['uid', 'mid', 'gender', 'age', 'occupation', 'genre']
->>> live.terms(exported, [1, 1, 1, 1, 1, [1, 2]]).round(1)["w0"]
-3.5
+>>> live.terms(exported, [1, 1, 1, 1, 1, [1, 2]]).size  # w0, six weights, fifteen pairs and deep
+23
 """
 
 from __future__ import annotations
@@ -39,10 +39,7 @@ from deepfm_helpers.recommending import TwoSides
 from deepfm_helpers.sides import Half
 
 PEOPLE = 30
-"""How many people the page offers to choose from, if `export` is not told otherwise."""
-
-MOST_PEOPLE = 100
-"""Of real data, no more people than this may be described."""
+"""How many people the page offers to choose from; of real data, no more than a few may be described."""
 
 RECIPE = recipes.changed(recipes.WITHOUT_HISTORY, {"model": {"k": 16, "dnn_dim": (64, 32)}})
 """What `train_and_export` trains, all six fields with a penalty for each table and no history."""
@@ -111,7 +108,6 @@ def export(
     *,
     rmse: float,
     seed: int = 0,
-    people: int = PEOPLE,
 ) -> dict:
     """Writes a trained DeepFM as a script that sets `window.DEEPFM_MODEL`.
 
@@ -127,24 +123,20 @@ def export(
         train: the joined training rows.
         path: of the script file; it is replaced in one step.
         rmse: of the model on rows held out, in stars, clipped to 1 to 5 stars.
-        seed: the seed of the model; it also draws the people.
-        people: how many users to describe. Planted ones come with their ratings.
+        seed: the seed of the model; it also draws the `PEOPLE` users to describe. Planted ones come with their
+            ratings.
 
     Returns:
         What the script holds, as a dict.
 
     Raises:
-        ValueError: a model that the page cannot compute, or more than `MOST_PEOPLE` people of real data.
+        ValueError: a model that the page cannot compute.
     """
     check(model, features)
     sides = TwoSides(model, data, features, train)
-    planted = data.truth is not None
-    if people > MOST_PEOPLE and not planted:
-        raise ValueError(f"people = {people}: of real users at most {MOST_PEOPLE} may be described")
-
     user, film = sides.halves.values()
     trained = np.flatnonzero(user.rows)
-    shown = np.sort(np.random.default_rng(seed).permutation(len(trained))[:people])
+    shown = np.sort(np.random.default_rng(seed).permutation(len(trained))[:PEOPLE])
     uids = user.frame.uid.iloc[trained[shown]]
     kept = {"user": trained, "film": np.arange(len(film.frame))}
     described = {"user": trained[shown], "film": kept["film"]}
@@ -167,7 +159,7 @@ def export(
         entry, ids = _field(model, f, half, data.codebook)
         exported["fields"].append(entry)
         exported["people" if f.owner == "user" else "films"][f.name] = [ids[i] for i in described[f.owner]]
-    if planted:
+    if data.truth is not None:
         exported["people"]["ratings"] = _ratings(data, train, uids, sides.films.mid)
     write_whole(path, f"window.{NAME} = {json.dumps(exported, separators=(',', ':'), ensure_ascii=False)};\n")
     return exported

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfm_helpers import datasets, evaluation, features, models, recommending
+from deepfm_helpers import anatomy, datasets, evaluation, features, models, recommending
 from deepfm_helpers.press import live
 
 pytestmark = pytest.mark.browser
@@ -77,20 +77,13 @@ def test_javascript_keras_and_numpy_agree_on_every_term(case):
     np.testing.assert_allclose(found[:, 24], by_part.bias + by_part.first_order, atol=1e-5)
     assert by_part.std().drop("bias").min() > 0.1  # every part has something to say
 
-    probe = evaluation._outputs(_probe(model), x)
-    first = np.concatenate(probe[:-1], axis=1)
-    pairs = np.einsum("nik,njk->nij", probe[-1], probe[-1])[:, *np.triu_indices(len(fields), 1)]
+    terms = [anatomy.terms(model, f) for f in fields]
+    outputs = [*(t.weight for t in terms), *(t.vector for t in terms)]
+    probe = evaluation._outputs(type(model)(model.inputs, outputs), x)
+    first, vectors = (np.concatenate(some, axis=1) for some in (probe[:6], probe[6:]))
+    pairs = np.einsum("nik,njk->nij", vectors, vectors)[:, *np.triu_indices(len(fields), 1)]
     np.testing.assert_allclose(found[:, 1:7], first, atol=1e-5)
     np.testing.assert_allclose(found[:, 7:22], pairs, atol=1e-5)
-
-
-def _probe(model):
-    """The model with the six weights and the six vectors as its outputs."""
-    names = [layer.name for layer in model.layers if layer.name.startswith("flat_1d_")]
-    order = [f"flat_1d_{i.name.removeprefix('input_')}" for i in model.inputs]
-    assert sorted(names) == sorted(order)
-    outputs = [model.get_layer(name).output for name in [*order, "concat_embed_2d"]]
-    return type(model)(model.inputs, outputs)
 
 
 @pytest.mark.parametrize("likes", [[], [3], [3, 40, 77]])
