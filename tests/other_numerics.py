@@ -30,20 +30,19 @@ def environment() -> dict[str, str]:
     }
 
 
-def require_effect() -> None:
-    """Make sure that the variables act.
+def require_effect(variables: dict[str, str]) -> None:
+    """Make sure that with ``variables`` every library computes other digits than without.
 
     Raises:
         NotImplementedError: the machine is of a kind on which they do not act.
-        RuntimeError: a library computes the same digits with them, so that a run with them would show nothing.
+        RuntimeError: a library computes the same digits, so that a run with them would show nothing.
     """
     if platform.machine() not in KNOWN:
         raise NotImplementedError(f"a {platform.machine()} cannot be told to compute as another processor")
-    other = environment()
-    here = {name: value for name, value in os.environ.items() if name not in other}
-    digits, other_digits = _digits(here), _digits(here | other)
+    here = {name: value for name, value in os.environ.items() if name not in variables}
+    digits, other_digits = _digits(here), _digits(here | variables)
     if same := [name for name in digits if digits[name] == other_digits[name]]:
-        raise RuntimeError(f"on this machine {' and '.join(same)} computes the same digits with {other}")
+        raise RuntimeError(f"the same digits with {variables} as without: {', '.join(same)}")
 
 
 def _digits(variables: dict[str, str]) -> dict[str, str]:

@@ -61,17 +61,15 @@ def run(arguments: list[str], variables: dict[str, str]) -> tuple[bool, str]:
     return process.wait() == 0, last.strip("= ")
 
 
-def run_stage(name: str, as_elsewhere: bool) -> tuple[str, str]:
-    """Run a stage, here or as on another processor; return a verdict and its last line."""
-    variables = {}
-    if as_elsewhere:
+def run_stage(name: str, variables: dict[str, str]) -> tuple[str, str]:
+    """Run a stage with ``variables``, which have to act on every number; return a verdict and its last line."""
+    if variables:
+        print(*(f"{variable}={value}" for variable, value in variables.items()), sep="\n", flush=True)
         try:
-            other_numerics.require_effect()
+            other_numerics.require_effect(variables)
         except RuntimeError as error:
             print(error, flush=True)
             return "left out" if isinstance(error, NotImplementedError) else "FAILED", str(error)
-        variables = other_numerics.environment()
-        print(*(f"{variable}={value}" for variable, value in variables.items()), sep="\n", flush=True)
     passed, last = run(STAGES[name], variables)
     return "passed" if passed else "FAILED", last
 
@@ -89,7 +87,8 @@ def main() -> int:
     for name in names:
         print(f"\n==== {name}", flush=True)
         started = time.perf_counter()
-        verdict, last = run_stage(name, options.other_numerics or name == "other numerics")
+        elsewhere = options.other_numerics or name == "other numerics"
+        verdict, last = run_stage(name, other_numerics.environment() if elsewhere else {})
         passed_all &= verdict != "FAILED"
         rows.append(f"{verdict:<8}  {name:<15} {time.perf_counter() - started:6.1f} s  {_short(last)}")
     print("\n==== summary", *rows, "everything passed" if passed_all else "NOT everything passed", sep="\n")
