@@ -81,19 +81,6 @@ def test_record_stores_plain_json_and_a_line_to_read(shown):
     assert lines[:4] == ["recorded:", "  rmse = 0.5", "  n = 3", "  losses = 2\u00a0values"]
 
 
-def test_a_record_of_a_training_states_how_far_another_processor_may_come(monkeypatch):
-    stored = []
-    monkeypatch.setattr(chapters, "display", lambda bundle, **kept: stored.append((bundle, kept["metadata"])))
-    chapters.record(within=0.02, rmse=0.5)
-    chapters.record(n=3)
-    (trained, metadata), (counted, none) = stored
-    assert trained[chapters.RECORD_MIME] == {"rmse": 0.5}
-    assert trained["text/plain"].startswith("recorded, to within 0.02 on any processor:\n")
-    assert metadata == {chapters.RECORD_MIME: {"within": 0.02}}
-    assert counted["text/plain"].startswith("recorded:\n")
-    assert none == {}
-
-
 @pytest.mark.parametrize(
     ("metrics", "error", "says"),
     [
