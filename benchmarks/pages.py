@@ -1,19 +1,13 @@
 """Seconds until a page of the book can be read in Chromium, its formulas set and nothing kept from before."""
 
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from statistics import median
-from threading import Thread
 
 from benchmarks import results
-from deepfm_helpers import build, checks, printing
+from deepfm_helpers.press import printing
+from deepfm_helpers.press.checkout import HERE
+from deepfm_helpers.press.site import served, stored
 
-HTML = build.BUILD / "stored" / "_build" / "html"
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_) -> None:
-        pass
+HTML = HERE.built / "stored" / "_build" / "html"
 
 
 def measure(rounds: int) -> list[dict]:
@@ -22,16 +16,13 @@ def measure(rounds: int) -> list[dict]:
     The pages are those of the stored outputs, served on this machine; they are built first if there are none yet.
     """
     if not (HTML / "index.html").is_file():
-        build.stored()
-    names = checks.toc_entries(build.ROOT / "_toc.yml")
+        stored(HERE)
+    names = HERE.contents()
     visits = {name: [] for name in names}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(HTML)))
-    Thread(target=server.serve_forever, daemon=True).start()
-    with server, printing.chromium() as browser:
+    with served(HTML) as address, printing.chromium() as browser:
         for _ in range(rounds):
             for name in names:
-                visits[name].append(visit(browser, f"http://127.0.0.1:{server.server_port}/{name}.html"))
-        server.shutdown()
+                visits[name].append(visit(browser, f"{address}/{name}.html"))
     machine, rows = results.machine(), []
     for name, seen in visits.items():
         clock, processor = zip(*seen, strict=True)

@@ -13,11 +13,16 @@ from IPython.display import display
 RECORD_MIME = "application/vnd.deepfm.record+json"
 
 
-def record(**metrics: object) -> None:
+def record(*, within: float | None = None, **metrics: object) -> None:
     """Show named results and store them in the output, so that a program can read them back.
 
     Values may be numbers, texts, bools, None, and lists, dicts, NumPy arrays or pandas series of these;
-    :func:`deepfm_helpers.reruns.records` reads them from the executed notebook.
+    :func:`deepfm_helpers.press.kernels.metrics_of` reads them from the executed notebook.
+
+    Args:
+        within: for results of a training, how far from the stored number another processor may come, in the unit of
+            the values. Without it whole numbers have to be the same everywhere, and sums agree to a millionth.
+        **metrics: the results by name.
 
     Raises:
         TypeError: a value that JSON cannot hold.
@@ -26,8 +31,14 @@ def record(**metrics: object) -> None:
     if not metrics:
         raise ValueError("record() needs at least one named value")
     values = {name: plain(value, name) for name, value in metrics.items()}
-    text = "\n  ".join(["recorded:", *(f"{name} = {_short(value)}" for name, value in values.items())])
-    display({RECORD_MIME: values, "text/plain": text}, raw=True)
+    metadata = {} if within is None else {RECORD_MIME: {"within": within}}
+    display({RECORD_MIME: values, "text/plain": echo(values, within)}, metadata=metadata, raw=True)
+
+
+def echo(values: Mapping[str, object], within: float | None = None) -> str:
+    """The text in which :func:`record` shows ``values``."""
+    head = "recorded:" if within is None else f"recorded, to within {within:g} on any processor:"
+    return "\n  ".join([head, *(f"{name} = {_short(value)}" for name, value in values.items())])
 
 
 def plain(value: object, name: str = "value") -> object:

@@ -1,5 +1,10 @@
-"""Run every check, whatever the ones before it said, and end with one summary; exits 1 if any failed."""
+"""Run every check, whatever the ones before it said, and end with one summary; exits 1 if any failed.
 
+``python tests/run_all.py "unit tests" browser`` runs some of them; with ``--other-numerics`` they run as on another
+processor.
+"""
+
+import argparse
 import os
 import re
 import subprocess
@@ -7,33 +12,42 @@ import sys
 import time
 from pathlib import Path
 
+import other_numerics
+
 ROOT = Path(__file__).resolve().parents[1]
 PYTEST = ["-m", "pytest", "-n", "2"]
+STORED = [
+    *PYTEST,
+    "notebooks",
+    *("-p", "tests.stored_outputs"),
+    "--nbval",
+    "--nbval-current-env",
+    "--nbval-sanitize-with=tests/nbval_sanitize.cfg",
+    "--nbval-cell-timeout=600",
+    "--dist=loadscope",  # a notebook stays on one worker, and its cells in order
+]
 STAGES = {
     "lint": ["-m", "ruff", "check", "."],
     "layout": ["-m", "ruff", "format", "--check", "."],
     "unit tests": [*PYTEST, "tests", "-m", "not reruns and not browser"],
-    "stored outputs": [
-        *PYTEST,
-        "notebooks",
-        "--nbval",
-        "--nbval-current-env",
-        "--nbval-sanitize-with=tests/nbval_sanitize.cfg",
-        "--nbval-cell-timeout=600",
-        "--dist=loadscope",  # a notebook stays on one worker, and its cells in order
-    ],
+    "stored outputs": STORED,
+    "other numerics": STORED,
     "reruns": [*PYTEST, "tests", "-m", "reruns"],
     "pages": ["-m", "deepfm_helpers.press", "stored"],
     "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together
 }
 
 
-def run(arguments: list[str]) -> tuple[bool, str]:
-    """Run Python with ``arguments``, showing what it prints; return whether it passed, and its last line."""
+def run(arguments: list[str], variables: dict[str, str]) -> tuple[bool, str]:
+    """Run Python with ``arguments``, with ``variables`` in its environment, showing what it prints.
+
+    Returns:
+        Whether it passed, and its last line.
+    """
     process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3"} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -47,19 +61,36 @@ def run(arguments: list[str]) -> tuple[bool, str]:
     return process.wait() == 0, last.strip("= ")
 
 
+def run_stage(name: str, variables: dict[str, str]) -> tuple[str, str]:
+    """Run a stage with ``variables``, which have to act on every number; return a verdict and its last line."""
+    if variables:
+        print(*(f"{variable}={value}" for variable, value in variables.items()), sep="\n", flush=True)
+        try:
+            other_numerics.require_effect(variables)
+        except RuntimeError as error:
+            print(error, flush=True)
+            return "left out" if isinstance(error, NotImplementedError) else "FAILED", str(error)
+    passed, last = run(STAGES[name], variables)
+    return "passed" if passed else "FAILED", last
+
+
 def main() -> int:
     """Run the stages named on the command line, or all of them."""
-    names = sys.argv[1:] or list(STAGES)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="stage", help=", ".join(STAGES))
+    parser.add_argument("--other-numerics", action="store_true", help="run them as on another processor")
+    options = parser.parse_args()
+    names = options.names or list(STAGES)
     if unknown := set(names) - set(STAGES):
         sys.exit(f"no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")
     rows, passed_all = [], True
     for name in names:
         print(f"\n==== {name}", flush=True)
         started = time.perf_counter()
-        passed, last = run(STAGES[name])
-        passed_all &= passed
-        verdict = "passed" if passed else "FAILED"
-        rows.append(f"{verdict}  {name:<15} {time.perf_counter() - started:6.1f} s  {_short(last)}")
+        elsewhere = options.other_numerics or name == "other numerics"
+        verdict, last = run_stage(name, other_numerics.environment() if elsewhere else {})
+        passed_all &= verdict != "FAILED"
+        rows.append(f"{verdict:<8}  {name:<15} {time.perf_counter() - started:6.1f} s  {_short(last)}")
     print("\n==== summary", *rows, "everything passed" if passed_all else "NOT everything passed", sep="\n")
     return 0 if passed_all else 1
 

@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 import tracemalloc
 import zipfile
 from contextlib import contextmanager
@@ -754,7 +753,7 @@ def test_an_interruption_by_the_user_passes_through_and_leaves_nothing(server, n
     assert tree(nowhere) == {}
 
 
-def test_without_a_network_the_error_comes_fast_and_says_what_to_do(nowhere, monkeypatch):
+def test_without_a_network_the_error_says_what_to_do(nowhere, monkeypatch):
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as closed:
         address = f"http://127.0.0.1:{closed.server_address[1]}/"
     monkeypatch.setattr(fetching, "ADDRESSES", (address, "http://name.invalid/"))

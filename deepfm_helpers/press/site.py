@@ -6,7 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
@@ -81,6 +85,20 @@ def stored(here: Checkout) -> Path:
     html = place / "_build" / "html"
     refuse(checks.site_problems(html, here.root / "_toc.yml"), "the built pages are not right")
     return html / "index.html"
+
+
+@contextmanager
+def served(html: Path) -> Iterator[str]:
+    """Serve built pages on this machine while the body runs; yields their address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(html))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def pdf(here: Checkout) -> Path:

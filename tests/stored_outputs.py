@@ -1,0 +1,105 @@
+"""How a stored output is compared with a fresh one: the rules of nbval, changed by ``pytest -p tests.stored_outputs``.
+
+Records are compared as numbers, claims as they stand, everything else as text. In a cell tagged ``nbval-ignore-output``
+the text is left out; its records, its claims and the kinds of its outputs are compared all the same.
+"""
+
+import math
+from functools import partial
+
+from nbval.plugin import IPyNbCell
+
+from deepfm_helpers.claims import CLAIM_MIME
+from deepfm_helpers.records import RECORD_MIME, echo
+
+SUMS = 1e-6  # how far two sums of the same floats may differ, relative to their size, in any order of adding
+ZERO = 1e-9  # and how far a sum may be from zero that would be zero without rounding
+
+
+def pytest_itemcollected(item):
+    if isinstance(item, IPyNbCell):
+        item.compare_outputs = partial(_compare, item, as_text=item.options["check"])
+        item.options["check"] = True
+
+
+def _compare(item: IPyNbCell, fresh: list, stored: list, *, as_text: bool) -> bool:
+    item.comparison_traceback = differences(stored, fresh)
+    if item.comparison_traceback or not as_text:
+        return not item.comparison_traceback
+    return IPyNbCell.compare_outputs(
+        item, *([o for o in side if not _is_record(o)] for side in (fresh, stored))
+    )
+
+
+def differences(stored: list, fresh: list) -> list[str]:
+    """What is wrong with the records, the claims and the kinds of the outputs of one cell, in words."""
+    kinds, fresh_kinds = ([sorted(o["data"]) for o in side if "data" in o] for side in (stored, fresh))
+    if kinds != fresh_kinds:
+        return [f"the stored outputs are {kinds}, those of this run {fresh_kinds}"]
+    claims, fresh_claims = ([o["data"][CLAIM_MIME] for o in side if _is_claim(o)] for side in (stored, fresh))
+    found = [
+        f"stored claim {a}, in this run {b}" for a, b in zip(claims, fresh_claims, strict=True) if a != b
+    ]
+    records, fresh_records = ([o for o in side if _is_record(o)] for side in (stored, fresh))
+    for a, b in zip(records, fresh_records, strict=True):
+        found += _record_differences(a, b)
+    return found
+
+
+def _record_differences(stored: dict, fresh: dict) -> list[str]:
+    within, wanted = (o["metadata"].get(RECORD_MIME, {}).get("within") for o in (stored, fresh))
+    if within != wanted:
+        states = "no tolerance" if within is None else f"a tolerance of {within}"
+        return [
+            f"the stored record states {states}, its cell within={wanted}: store it anew with `make execute`"
+        ]
+    values = stored["data"][RECORD_MIME]
+    lines = (sorted(text.split("\n")) for text in (stored["data"]["text/plain"], echo(values, within)))
+    shown = (
+        []
+        if len(set(map(tuple, lines))) == 1
+        else ["the text of the stored record is not that of its values"]
+    )
+    return shown + list(unlike(values, fresh["data"][RECORD_MIME], within))
+
+
+def unlike(stored: object, fresh: object, within: float | None = None, name: str = "record"):
+    """Yield every place, in words, where a recorded value and that of a fresh run are not the same.
+
+    Numbers may differ by ``within``. Without it whole numbers may not differ, and floats by :data:`SUMS`.
+    """
+    if isinstance(stored, dict) and isinstance(fresh, dict):
+        for key in stored.keys() - fresh.keys():
+            yield f"{name}[{key!r}] is stored, and this run has no such value"
+        for key in fresh.keys() - stored.keys():
+            yield f"{name}[{key!r}] of this run is not stored"
+        for key in stored.keys() & fresh.keys():
+            yield from unlike(stored[key], fresh[key], within, f"{name}[{key!r}]")
+    elif isinstance(stored, list) and isinstance(fresh, list) and len(stored) == len(fresh):
+        for i, pair in enumerate(zip(stored, fresh, strict=True)):
+            yield from unlike(*pair, within, f"{name}[{i}]")
+    elif not _same(stored, fresh, within):
+        given = "" if within is None else f" (within {within})"
+        yield f"{name}: stored {stored!r}, in this run {fresh!r}{given}"
+
+
+def _same(stored: object, fresh: object, within: float | None) -> bool:
+    if not (_is_number(stored) and _is_number(fresh)):
+        return type(stored) is type(fresh) and stored == fresh
+    if within is not None:
+        return abs(stored - fresh) <= within
+    if isinstance(stored, int) and isinstance(fresh, int):
+        return stored == fresh
+    return math.isclose(stored, fresh, rel_tol=SUMS, abs_tol=ZERO)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_record(output: dict) -> bool:
+    return RECORD_MIME in output.get("data", {})
+
+
+def _is_claim(output: dict) -> bool:
+    return CLAIM_MIME in output.get("data", {})
