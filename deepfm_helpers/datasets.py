@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers.fetching import DATASETS, Located, locate
+from deepfm_helpers.fetching import Located, locate
 from deepfm_helpers.planted import Truth, planted
 from deepfm_helpers.schema import (
     AGES,
@@ -77,8 +77,6 @@ def load(name: str, *, folder: Folder | None = None, **planted_options: Any) -> 
     """
     if name == "planted":
         return planted(**planted_options)
-    if name not in DATASETS:
-        raise ValueError(f"unknown dataset {name!r}: choose one of {', '.join(DATASETS)}, planted")
     if planted_options:
         raise ValueError(f"{name} takes no {', '.join(planted_options)}: only planted data has options")
     return _read(name, locate(name, folder=folder))

@@ -106,9 +106,9 @@ class Origins:
         datasets: name -> published forms, the preferred one first.
         addresses: base addresses of the archives. Every byte is checked against its SHA-256, so plain http is
             safe; it helps when a certificate has expired.
-        connecting: seconds until a server must have answered.
+        connecting: seconds until a server must have accepted the connection.
         silence: seconds without a byte after which a server is given up.
-        whole: seconds after which an address is given up although bytes still come.
+        whole: seconds after which one way to a dataset is given up, even if bytes still come.
     """
 
     datasets: dict[str, tuple[Form, ...]]
@@ -146,7 +146,11 @@ def locate(
     Raises:
         DataError: the dataset cannot be had or is not what was published, or a variable leads nowhere. The
             cache is then as it was.
+        ValueError: an unknown name.
     """
+    if name not in origins.datasets:
+        known = ", ".join(origins.datasets)
+        raise ValueError(f"no published dataset {name!r}: choose one of {known}; `load` also draws 'planted'")
     forms = origins.datasets[name]
     if folder is not None:
         folder = Path(os.path.expanduser(folder))

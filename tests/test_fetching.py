@@ -53,7 +53,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
     """The empty cache of a machine whose home and current folder are new and where no other variable is set."""
-    for variable in ("DEEPFM_DATA", "DEEPFM_MIRROR"):
+    for variable in ("DEEPFM_DATA", "DEEPFM_MIRROR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(variable, raising=False)
     for folder in ("home", "here"):
         (tmp_path / folder).mkdir()
