@@ -19,9 +19,9 @@ def real_data():
     root = fetching.data_folder() or SHARED_DATA
 
     def folder(name: str) -> Path:
-        if not (root / name).is_dir():
+        if not (path := fetching.within(root, name)):
             missing = pytest.fail if os.environ.get("DEEPFM_REQUIRE_REAL_DATA") else pytest.skip
-            missing(f"no folder {name} in {root}: set DEEPFM_DATA")
-        return root / name
+            missing(f"no {name} in {root}: set DEEPFM_DATA")
+        return path
 
     return folder
