@@ -97,6 +97,58 @@ def test_someone_new_is_the_mixture_that_the_two_sides_make(case, likes):
 
 
 @pytest.fixture
+def tastes(tmp_path, browser):
+    """A model with a multi-valued field of the user and release years, one of them unknown; and its page alone."""
+    data = datasets.planted(n_users=60, n_movies=80, n_ratings=1500, seed=4)
+    liked = [["Old|Odd", "New", "Odd", ""][i % 4] for i in range(len(data.users))]
+    movies = data.movies.assign(movie_name=["Untitled", *data.movies.movie_name[1:]])
+    data = replace(data, users=data.users.assign(tastes=liked), movies=movies)
+    taste = features.Feature("taste", "multi", "tastes", owner="user").described(data.users)
+    year, mid, age, uid = features.describe(data, ("year", "mid", "age", "uid"))
+    fields = [year, taste, mid, age, uid]
+    model = models.deep_fm_model(features=fields, k=4, dnn_dim=(8,), dnn_dr=0.0, embedding_spread=0.3)[-1]
+    train = datasets.join(data.ratings, data.movies, data.users)
+    exported = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.8)
+    page = browser.new_page()
+    page.set_content('<div id="live" hidden></div>')
+    for script in (tmp_path / "model.js", FORWARD, FORWARD.with_name("page.js")):
+        page.add_script_tag(path=script)
+    yield exported, recommending.TwoSides(model, data, fields, train), page
+    page.close()
+
+
+def test_a_person_can_be_given_several_values_of_a_field(tastes):
+    exported, sides, page = tastes
+    people, films = exported["people"], exported["films"]
+    film = int(np.argmax(films["rows"]))
+
+    def shown() -> float:
+        return _number(page.locator(".live-total strong").inner_text().split()[0])
+
+    def expected(taste: list[int], film: int) -> float:
+        rows = [films["year"][film], taste, film + 1, people["age"][0], people["row"][0]]
+        return live.terms(exported, rows).sum()
+
+    value = page.locator(".live-term th", has_text="taste").first
+    assert shown() == pytest.approx(expected(people["taste"][0], film), abs=0.0006)
+    assert shown() == pytest.approx(sides.scores(people["uid"][:1])[0, film], abs=0.0006)
+    page.locator("#live-taste").select_option(["0", "1", "3"])
+    assert shown() == pytest.approx(expected([1, 3], film), abs=0.0006)
+    assert exported["fields"][1]["values"][0] in value.inner_text()
+    assert exported["fields"][1]["values"][2] in value.inner_text()
+    page.locator("#live-taste").select_option("0")
+    assert shown() == pytest.approx(expected([0], film), abs=0.0006)
+    assert "not given" in value.inner_text()
+
+    page.get_by_label("film: type a part of its title").fill("Untitled")
+    assert shown() == pytest.approx(expected([0], 0), abs=0.0006)
+    assert "unknown" in page.locator(".live-term th", has_text="year").first.inner_text()
+    page.locator("#live-user").select_option("-1")
+    someone = sides.scores(sides.new_user({}))[0, 0]
+    assert shown() == pytest.approx(someone, abs=0.0006)
+
+
+@pytest.fixture
 def live_page(visit):
     with visit("book/live.html", reduced_motion="reduce") as page:
         yield page
