@@ -107,6 +107,9 @@ def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
     Returns:
         One column per part present (first_order, second_order, deep) and `bias`; a row sums to its score.
         With `head="dense"` a part's column is its output times its weight.
+
+    Raises:
+        ValueError: the model is only a part of one.
     """
     from deepfm_helpers._keras import keras
 

@@ -426,9 +426,14 @@ def df2xy(
 
     Returns:
         (x, y), with x one array per feature, in their order, and y the ratings in stars, float32 (n,).
+
+    Raises:
+        KeyError, TypeError, ValueError: a column is missing or holds what it should not, see `Feature.encode`; a
+            rating is missing.
     """
     features = post_features(0, 0, 0) if features is None else features
-    return [feature.encode(ratings) for feature in features], ratings["rating"].to_numpy(np.float32)
+    stars = finite_numbers(column_of(ratings, "rating", "targets"), "targets")
+    return [feature.encode(ratings) for feature in features], stars.astype(np.float32)
 
 
 def split_rows(
@@ -441,7 +446,8 @@ def split_rows(
         held: fraction held out, between 0 and 1; exactly `round(held * n)` rows unless `by="user"`.
         seed: fixes the drawing.
         by: "random" draws rows; "tail" takes the last rows as they stand, as Keras' `validation_split` does;
-            "user" holds out whole users, drawn until the fraction is reached; "time" the latest rows.
+            "user" holds out whole users, drawn until the fraction is reached (rows without a uid stay together);
+            "time" holds out the latest rows.
 
     Returns:
         (kept, held_out)
@@ -463,7 +469,7 @@ def split_rows(
     elif by == "time":
         out[np.argsort(seconds(ratings, "split by time"), kind="stable")[n - n_held :]] = True
     elif by == "user":
-        codes, users = pd.factorize(column_of(ratings, "uid", "split by user"))
+        codes, users = pd.factorize(column_of(ratings, "uid", "split by user"), use_na_sentinel=False)
         order = rng.permutation(len(users))
         rows_before = np.cumsum(np.bincount(codes)[order]) - np.bincount(codes)[order]
         out = np.isin(codes, order[rows_before < n_held])

@@ -37,7 +37,8 @@ class Day(Feature):
 class SinceFirst(Feature):
     """Time since the user's first training rating, in bins that double: 1 for none, then 2 from a quarter hour on.
 
-    `first[uid]` is that rating's time; someone who has none is taken to rate for the first time.
+    `first[uid]` is that rating's time; someone who has none is taken to rate for the first time. A rating without
+    a uid gets 0.
     """
 
     first: np.ndarray = field(default=None, repr=False, compare=False)
@@ -46,7 +47,8 @@ class SinceFirst(Feature):
         what = f"feature {self.name}"
         uid = ids_of(column_of(frame, "uid", what), what, len(self.first) - 1)[:, 0]
         quarters = np.maximum(seconds(frame, what) - self.first[uid], 0) / (DAY / 96)
-        return (1 + np.log2(1 + quarters)).clip(1, self.size).astype(np.int32)[:, None]
+        bins = (1 + np.log2(1 + quarters)).clip(1, self.size)
+        return np.where(uid > 0, bins, 0).astype(np.int32)[:, None]
 
     def labels(self, codebook: Mapping[str, Mapping] | None = None) -> list[str]:
         return [f"from {0.25 * (2**i - 1):,g} hours" for i in range(self.size)]
@@ -68,7 +70,7 @@ class Stretch(Feature):
         uid, timestamp = _who_and_when(frame, f"feature {self.name}")
         found = np.searchsorted(self.starts, _moment(uid, timestamp), "right")
         owner = self.starts[np.maximum(found - 1, 0)] >> 33
-        return np.where((owner == uid) & (found > 0), found, 0).astype(np.int32)[:, None]
+        return np.where((owner == uid) & (uid > 0), found, 0).astype(np.int32)[:, None]
 
     def labels(self, codebook: Mapping[str, Mapping] | None = None) -> list[str]:
         return [
@@ -193,6 +195,7 @@ def who_rated_what(
         for key, size in zip(("uid", "mid"), sizes, strict=True)
     ]
     pairs = np.unique(np.concatenate(ids, axis=1), axis=0)
+    pairs = pairs[(pairs > 0).all(axis=1)]
     shape = sizes[0] + 1, sizes[1] + 1
     if not 0 < components < min(shape):
         raise ValueError(

@@ -35,7 +35,9 @@ def columns(field):
     """The columns in which a missing value leaves the field without a value."""
     if parts := getattr(field, "parts", ()):
         return sorted({column for part in parts for column in columns(part)})
-    return [] if field.column == "timestamp" else [field.column]
+    if isinstance(field, history.SinceFirst | history.Stretch):
+        return ["uid"]
+    return [] if isinstance(field, history.Day) else [field.column]
 
 
 def test_every_class_of_fields_is_among_those_tested():

@@ -53,6 +53,9 @@ def wide_deep(features, **options) -> keras.Model:
 FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
 # Larger steps and a shorter mean of the weights: sooner at a given error, and no better in the end.
 SOON = recipes.changed(SIDE, {"training": {"learning_rate": 0.015, "averaging": 0.99}})
+# For a mean of many: each one fits its rows more closely, and errs more in a way of its own.
+WEAKER = recipes.changed(FULL, {"penalty": {"times": 0.7}})
+ALIKE = FULL | {"penalty": {"fields": 20.0, "first_order": 20.0, "deep": 1e-4}}
 PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}
 MODELS = {
     "constant": constant,
@@ -64,8 +67,7 @@ MODELS = {
     "as_published": recipe(models.AS_PUBLISHED),
     "repaired": recipe(recipes.REPAIRED),
     "full": recipe(FULL),
-    # For a mean of many: each one fits its rows more closely, and errs more in a way of its own.
-    "full, weaker penalties": recipe(recipes.changed(FULL, {"penalty": {"times": 0.7}})),
+    "full, weaker penalties": recipe(WEAKER),
     "full, no history or time": recipe(SIDE),
     "full, no stretches": recipe({name: FULL[name] for name in FULL if name != "stretches"}),
     "full, 64 components": recipe(recipes.changed(FULL, {"history": {"components": 64}})),
@@ -75,9 +77,7 @@ MODELS = {
     "full, falling rate instead of averaging": recipe(
         recipes.changed(FULL, {"training": {"averaging": 0.0, "schedule": "cosine", "learning_rate": 6e-3}})
     ),
-    "full, one penalty for all tables": recipe(
-        FULL | {"penalty": {"fields": 20.0, "first_order": 20.0, "deep": 1e-4}}
-    ),
+    "full, one penalty for all tables": recipe(ALIKE),
 }
 
 

@@ -5,6 +5,7 @@ import re
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from deepfm_helpers import features
@@ -79,7 +80,7 @@ def test_the_places_of_the_post_hold_what_the_helper_puts_there(seed, open_lab):
     field = features.Feature(
         "genre", "multi", "movie_genre", 14, tuple(vocabulary[:14]), slots=3, truncating="pre"
     )
-    row = field._ids_of(["|".join(chosen)])[0]
+    row = field.encode(pd.DataFrame({"movie_genre": ["|".join(chosen)]}))[0]
     told = facts(lab)
     assert told["In the file"] == "|".join(chosen)
     assert told["The post's 3 places"].startswith(str(row.tolist()))
