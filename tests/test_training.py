@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfm_helpers import datasets, evaluation, features, models, training
+from deepfm_helpers import batches, datasets, evaluation, features, models, optimizers, training
 from deepfm_helpers._keras import keras
 
 EPOCHS = 5
@@ -97,12 +97,12 @@ def test_another_seed_gives_other_numbers(rows, whole):
 
 
 def test_every_epoch_sees_every_row_once_in_an_order_of_its_own():
-    batches = training.Batches([np.arange(10)], np.arange(10.0), 4, seed=1)
-    assert len(batches) == 3
+    dealt = batches.Batches([np.arange(10)], np.arange(10.0), 4, seed=1)
+    assert len(dealt) == 3
     orders = []
     for epoch in (0, 1, 0):
-        batches.epoch = epoch
-        passed = [(x, y) for (x,), y in batches.dataset().as_numpy_iterator()]
+        dealt.epoch = epoch
+        passed = [(x, y) for (x,), y in dealt.dataset().as_numpy_iterator()]
         assert [len(y) for _, y in passed] == [4, 4, 2]
         assert all((x == y).all() for x, y in passed)
         orders.append(np.concatenate([y for _, y in passed]).tolist())
@@ -114,8 +114,8 @@ def test_batches_keep_the_types_and_values_of_their_columns():
     y = np.arange(6, dtype="float32")
     columns = [np.array([0, 5, 127, 128, -3, 40_000]) * scale for scale in (0, 1, 10**6)]
     columns += [columns[1].astype("int32")[:, None], y / 3]
-    batches = training.Batches(columns, y, 4, seed=1)
-    for x, rows in batches.dataset().as_numpy_iterator():
+    dealt = batches.Batches(columns, y, 4, seed=1)
+    for x, rows in dealt.dataset().as_numpy_iterator():
         for column, batch in zip(columns, x, strict=True):
             assert batch.dtype == column.dtype
             assert (batch == column[rows.astype(int)]).all()
@@ -131,7 +131,7 @@ def test_early_stopping_restores_the_best_epoch(rows, tmp_path, in_a_folder):
     x, y = rows[2]
     assert evaluation.rmse(y, evaluation.predict(model, x)) == pytest.approx(history.val_rmse.min(), rel=1e-5)
     assert sorted(p.name for p in tmp_path.iterdir()) == (
-        ["best.weights.h5", "history.csv"] if in_a_folder else []
+        ["best.weights.h5", "history.csv", "run.json"] if in_a_folder else []
     )
 
 
@@ -145,7 +145,7 @@ def test_it_stops_where_the_early_stopping_of_keras_stops(rows):
     assert same_weights(model, mine)
 
 
-def test_running_several_steps_at_a_time_moves_no_number(rows, whole):
+def test_running_several_steps_at_a_time_does_not_change_the_result(rows, whole):
     model, history = fit(rows, steps_per_execution=4)
     pd.testing.assert_frame_equal(numbers(whole[1]), numbers(history), check_exact=True)
     assert same_weights(whole[0], model)
@@ -154,7 +154,7 @@ def test_running_several_steps_at_a_time_moves_no_number(rows, whole):
 def test_fused_adam_takes_the_steps_of_adam(rows):
     fields, (x, y), _ = rows
     weights = []
-    for optimizer in (training.FusedAdam, keras.optimizers.Adam):
+    for optimizer in (optimizers.FusedAdam, keras.optimizers.Adam):
         model = small_model(fields, dnn_dr=0.0)
         model.compile(optimizer=optimizer(1e-2), loss="mse")
         for _ in range(5):
