@@ -183,14 +183,13 @@ def _named(model: keras.Model, name: str, xy: Arrays) -> dict[str, np.ndarray]:
     x, y = xy
     if len(y) == 0:
         raise ValueError(f"{name} holds no rows; check the split")
-    inputs = [tensor.name for tensor in getattr(model, "inputs", None) or ()] or [
-        str(i) for i in range(len(x))
-    ]
+    tensors = getattr(model, "inputs", None) or ()  # a model of another class may not know its inputs yet
+    inputs = [tensor.name for tensor in tensors] or [f"input {i}" for i in range(len(x))]
     if len(x) != len(inputs):
         raise ValueError(
             f"{name} holds {len(x)} inputs, but the model has {len(inputs)}: {', '.join(inputs)}"
         )
-    named = {f"{name}, input {i}": np.asarray(a) for i, a in zip(inputs, x, strict=True)}
+    named = {f"{name}, {i}": np.asarray(a) for i, a in zip(inputs, x, strict=True)}
     named |= {f"{name}, ratings": np.asarray(y)}
     if np.shape(y)[1:] not in [(), (1,)]:
         raise ValueError(
