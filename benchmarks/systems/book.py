@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks import splits
 from benchmarks.systems import protocol
-from deepfm_helpers import datasets, evaluation, features, models, recipes, training
+from deepfm_helpers import batches, datasets, evaluation, features, models, recipes, training
 from deepfm_helpers._keras import keras
 from deepfm_helpers.features import Cross
 
@@ -180,9 +180,9 @@ def scale(request: dict) -> None:
     fields = splits.fields(data)
     x, y = features.df2xy(datasets.join(data.ratings, data.movies, data.users), fields)
     encoded = time.perf_counter()
-    batches = training.Batches(x, y, request["batch_size"], request["seed"])
-    batches.order()
-    steps, shuffling = len(batches), time.perf_counter() - encoded
+    dealt = batches.Batches(x, y, request["batch_size"], request["seed"])
+    dealt.order()
+    steps, shuffling = len(dealt), time.perf_counter() - encoded
     model = models.deep_fm_model(
         features=fields, k=request["k"], dnn_dim=request["dnn_dim"], mean_rating=float(y.mean())
     )[-1]
