@@ -1,16 +1,24 @@
 """The reusable code of the book "DeepFM, Taken Apart".
 
-Importing the package is cheap: a submodule is loaded when it is first used, and TensorFlow only when a
-model is built. The arrows between the modules point one way::
+Importing the package is cheap: a submodule is loaded when it is first used, and TensorFlow only when a model is
+built. A module uses only modules that stand above it::
 
-    datasets -> features -> training -> evaluation -> plots
-    anatomy, layers -> models -> training
-    features -> history
-    history, models, training, evaluation -> recipes
-    features, models, evaluation -> recommending
-    records -> page
+    schema, columns, arrays, files, _keras
+    fetching, planted
+    datasets
+    features
+    history, layers, anatomy
+    models, batches, optimizers, checkpoints
+    training, evaluation, saving
+    recipes
+    scoring, ranking
+    sides
+    recommending
+    plots
+    parameters, claims, records, tables
+    page
 
-A chapter uses any of them; what executes, builds and prints the book is in `deepfm_helpers.press`.
+A chapter imports any of them. What executes, checks, builds and prints the book is in `deepfm_helpers.press`.
 """
 
 import importlib

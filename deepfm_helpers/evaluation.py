@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from deepfm_helpers import anatomy
 from deepfm_helpers.arrays import columns
 
 DAMPING = 5.0
 """`bias_predictions` shrinks every offset towards 0 as if there were so many average ratings more."""
-
-from deepfm_helpers import anatomy
 
 
 def rmse(y: np.ndarray, prediction: np.ndarray) -> float:
