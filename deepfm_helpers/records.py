@@ -17,7 +17,7 @@ def record(*, within: float | None = None, **metrics: object) -> None:
     """Show named results and store them in the output, so that a program can read them back.
 
     Values may be numbers, texts, bools, None, and lists, dicts, NumPy arrays or pandas series of these;
-    :func:`deepfm_helpers.press.kernels.metrics_of` reads them from the executed notebook.
+    :func:`deepfm_helpers.press.reruns.run` returns them from the executed notebook.
 
     Args:
         within: for results of a training, how far from the stored number another processor may come, in the unit of
