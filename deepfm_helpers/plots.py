@@ -36,11 +36,7 @@ def _figure(draw: Callable) -> Callable:
                 if np.size(values) == 0:
                     raise ValueError(f"plots.{draw.__name__}: {part} is empty; there is nothing to draw")
         with plt.style.context(STYLE):
-            axes = draw(*args, **kwargs)
-            for ax in np.ravel(axes):
-                for axis in (ax.xaxis, ax.yaxis):
-                    axis.get_major_ticks()  # Matplotlib makes ticks when they are asked for: here, in this style
-        return axes
+            return draw(*args, **kwargs)
 
     return drawn
 

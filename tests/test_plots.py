@@ -104,6 +104,15 @@ OTHERS = {
     "loss_along_step": lambda: plots.loss_along_step(np.array([0, 0.1]), np.array([1.0, 0.5]), -5.0, 0.05),
     "waterfall": lambda: plots.waterfall(pd.Series({"w0": 3.5, "uid": 0.2, "mid": -0.1})),
 }
+OWN = {  # a reader's style
+    "axes.prop_cycle": plt.cycler(color=["red"]),
+    "axes.spines.top": True,
+    "axes.grid": True,
+    "grid.alpha": 1.0,
+    "grid.linewidth": 3.0,
+    "legend.fontsize": 14,
+    "lines.markersize": 9,
+}
 DRAWINGS = OTHERS | {name: lambda draw=draw: draw(3) for name, (draw, _) in SEVERAL.items()}
 
 
@@ -149,7 +158,7 @@ def test_a_long_legend_leaves_the_axes_their_room(name):
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_the_books_style_and_the_readers_own_do_not_meet(name):
     images = []
-    for style in ({}, {"axes.grid": False, "grid.alpha": 1.0, "grid.linewidth": 3.0, "legend.frameon": True}):
+    for style in ({}, OWN):
         with plt.style.context(style):
             before = dict(plt.rcParams)
             figure = np.ravel(DRAWINGS[name]())[0].figure
