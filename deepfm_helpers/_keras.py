@@ -1,6 +1,9 @@
-"""Imports Keras once, in float32, and without the lines that TensorFlow's native code writes while it loads.
+"""Imports Keras once, with the settings of the book, and without what TensorFlow's native code writes while it loads.
 
-Those lines come before TensorFlow reads its own log level, so no setting silences them; in a notebook they
+A `keras.json` in the reader's home may hold other settings: with float16 training diverges, and with the channels first
+`Flatten` puts the numbers of a vector in another order. A program that wants other settings makes them after this import.
+
+The native lines come before TensorFlow reads its own log level, so no setting silences them; in a notebook they
 would be stored as output. Python errors and warnings are not touched.
 """
 
@@ -32,6 +35,8 @@ except ImportError as error:
         "install it, or set KERAS_BACKEND=tensorflow"
     ) from error
 
-keras.config.set_floatx("float32")  # a keras.json may ask for less, with which training diverges
+keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
+keras.config.set_image_data_format("channels_last")
 
 __all__ = ["keras"]
