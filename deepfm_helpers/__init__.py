@@ -5,7 +5,8 @@ model is built. The arrows between the modules point one way::
 
     datasets -> features -> training -> evaluation -> plots
     anatomy, layers -> models -> training
-    features -> history
+    columns -> features -> history
+    features -> saving
     history, models, training, evaluation -> recipes
     anatomy, features -> scoring, sides; ranking, scoring, sides -> recommending
     chapters, reruns, build, checks, pages, printing: at the edge
@@ -22,6 +23,7 @@ __all__ = [
     "build",
     "chapters",
     "checks",
+    "columns",
     "datasets",
     "evaluation",
     "features",

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from deepfm_helpers.features import FIELDS, Feature, column_of, ids_of, seconds, whole_numbers
+from deepfm_helpers.columns import column_of, ids_of, seconds, whole_numbers
+from deepfm_helpers.features import FIELDS, Feature
 
 DAY = 86_400  # seconds
 
@@ -107,7 +108,7 @@ def stretches(
 
     Raises:
         KeyError: the rows lack uid or timestamp.
-        ValueError: a length below 1, no rows, or a time that is none, see `features.seconds`.
+        ValueError: a length below 1, no rows, or a time that is none, see `columns.seconds`.
     """
     if not all(length >= 1 for length in lengths):
         raise ValueError(f"lengths = {tuple(lengths)}: a stretch holds at least one rating")
@@ -141,7 +142,7 @@ def describe(data, train: pd.DataFrame, components: int = 250, seed: int = 0) ->
 
     Raises:
         KeyError: a frame lacks a column.
-        ValueError: no rows, an id beyond those of `data`, or a time that is none, see `features.seconds`.
+        ValueError: no rows, an id beyond those of `data`, or a time that is none, see `columns.seconds`.
     """
     what = "history of the training rows"
     uid, timestamp = _who_and_when(_some(train), what)
