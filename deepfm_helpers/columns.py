@@ -1,4 +1,7 @@
-"""Columns of frames as the numbers that they should hold; an error names the first row that holds something else."""
+"""Columns of frames as numbers; what is none is an error that names the column and the row.
+
+`what` begins every message: it says for whom the column is read, such as "feature uid".
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import numbers
 
 import numpy as np
 import pandas as pd
+
+END_OF_TIME = 2**33
+"""Seconds since 1970 are below this number, in the year 2242; the starts of `history.Stretch` rely on it."""
 
 
 def column_of(frame: pd.DataFrame, column: str, what: str) -> pd.Series:
@@ -104,11 +110,7 @@ def seconds(frame: pd.DataFrame, what: str) -> np.ndarray:
         ValueError: a time is missing, before 1970, or in another unit than seconds.
     """
     column = column_of(frame, "timestamp", what)
-    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) in (
-        "datetime",
-        "datetime64",
-        "date",
-    ):
+    if column.dtype == object and pd.api.types.infer_dtype(column) in ("datetime", "datetime64", "date"):
         column = pd.to_datetime(column, utc=True)
     if column.dtype.kind == "M":
         if column.isna().any():
@@ -126,7 +128,3 @@ def seconds(frame: pd.DataFrame, what: str) -> np.ndarray:
         hint = f": these look like {unit[fits[0]]}, divide by {fits[0]:,}" if fits else ""
         raise ValueError(f"{what}: {_first(column, found >= END_OF_TIME)} cannot be seconds since 1970{hint}")
     return found.astype(np.int64)
-
-
-END_OF_TIME = 2**33
-"""Seconds since 1970 are below this number, in the year 2242; `history.Stretch` relies on it."""

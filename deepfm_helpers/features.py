@@ -113,7 +113,7 @@ class Feature:
         read = [self.read(cell) for cell in column.dropna()]
         if self.kind == "multi":
             vocabulary = tuple(_by_frequency(read)[:n_values])
-            slots = max(map(len, read), default=1)
+            slots = max([1, *map(len, read)])
         else:
             vocabulary, slots = tuple(sorted({value for values in read for value in values})), 1
         return replace(self, size=len(vocabulary), vocabulary=vocabulary, slots=slots)
@@ -137,10 +137,8 @@ class Feature:
         if self.vocabulary is None:
             return ids_of(column, what, self.size, self.slots if self.kind == "multi" else None)
         codes, cells = pd.factorize(column)
-        nothing = np.zeros(
-            (1, self.slots), np.int32
-        )  # the last row, which the code −1 of a missing value means
-        return np.concatenate([self._ids(cells), nothing])[codes]
+        # A missing value has the code −1, the last row.
+        return np.concatenate([self._ids(cells), np.zeros((1, self.slots), np.int32)])[codes]
 
     def _ids(self, cells: Iterable) -> np.ndarray:
         """Ids of distinct cells, (len(cells), slots); a value outside the vocabulary is left out."""
@@ -454,7 +452,7 @@ def split_rows(
 
     Raises:
         KeyError: the frame lacks `uid` (by="user") or `timestamp` (by="time").
-        ValueError: `held` or `by` out of range, a part would be empty, or a time is no time, see `seconds`.
+        ValueError: `held` or `by` out of range, a part would be empty, or a time is no time, see `columns.seconds`.
     """
     if not 0 < held < 1:
         raise ValueError(f"held = {held}: choose a fraction between 0 and 1")
