@@ -5,6 +5,7 @@ model is built. The arrows between the modules point one way::
 
     datasets -> features -> training -> evaluation -> plots
     layers -> models -> training
+    batches, checkpoints, optimizers -> training
     features -> history
     history, models, training, evaluation -> recipes
     features, models, evaluation -> recommending
@@ -14,12 +15,15 @@ model is built. The arrows between the modules point one way::
 import importlib
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads: its C++ log is noise on a page
+# Before TensorFlow loads: its native log is noise on a page. A level that the reader has set stays.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 __all__ = [
+    "batches",
     "build",
     "chapters",
+    "checkpoints",
     "checks",
     "datasets",
     "evaluation",
@@ -27,6 +31,7 @@ __all__ = [
     "history",
     "layers",
     "models",
+    "optimizers",
     "plots",
     "recipes",
     "recommending",

@@ -1,7 +1,7 @@
 """Imports Keras once, with the settings of the book, and without what TensorFlow's native code writes while it loads.
 
 A `keras.json` in the reader's home may hold other settings: with float16 training diverges, and with the channels first
-`Flatten` puts the numbers of a vector in another order. A program that wants other settings makes them after this import.
+`Flatten` puts the numbers of a vector in another order. Who wants other settings makes them after this import.
 
 The native lines come before TensorFlow reads its own log level, so no setting silences them; in a notebook they
 would be stored as output. Python errors and warnings are not touched.
