@@ -25,7 +25,8 @@ import importlib
 import os
 import pkgutil
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads: its C++ log is noise on a page
+# Before TensorFlow loads: its native log is noise on a page. A level that the reader has set stays.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 __all__ = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))

@@ -17,16 +17,16 @@ _started = time.perf_counter()
 
 
 def figures_as_svg() -> None:
-    """From here on the notebook keeps its figures as SVG: sharp at any size, and fewer bytes to send than a PNG.
+    """From here on the notebook draws in the book's style and keeps its figures as SVG: sharp at any size, and small.
 
     Outside of a notebook this does nothing. Dots that are rasterized get 125 pixels an inch.
     """
     if get_ipython() is None:
         return
-    import matplotlib
+    import matplotlib.style
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    matplotlib.rcParams["svg.hashsalt"] = "figure"  # or else the names of its parts are others in every run
+    matplotlib.style.use("deepfm_helpers.book")
     set_matplotlib_formats("svg", dpi=125, metadata={"Date": None})
 
 
