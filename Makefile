@@ -2,6 +2,7 @@
 PYTHON ?= python3
 DATASET ?= ml-100k
 JOBS ?= 2
+PORT ?= 8000
 SEEDS ?= 1 2 3
 
 ifeq ($(OS),Windows_NT)
@@ -11,10 +12,11 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 READY := .venv/ready
-BUILD := $(PY) -m deepfm_helpers.build
+LAB := .venv/lab
+PRESS := $(PY) -m deepfm_helpers.press
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data book execute record pdf test lint serve bench clean
+.PHONY: help setup data book execute record pdf test lint lab serve bench clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -22,28 +24,28 @@ help:  ## list these commands
 
 setup: $(READY)  ## create .venv and install everything into it
 
-$(READY): requirements.txt constraints.txt pyproject.toml
+$(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
 	  'Python 3.11 to 3.13 is needed, but $(PYTHON) is %d.%d; name another: make setup PYTHON=python3.12' % v)"
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --disable-pip-version-check --constraint constraints.txt \
-	  --requirement requirements.txt --editable ".[dev]"
+	$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement constraints.txt
+	$(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 data: $(READY)  ## find or fetch the data and verify it
-	@$(BUILD) data --dataset $(DATASET)
+	@$(PRESS) data --dataset $(DATASET)
 
 book: $(READY)  ## execute every chapter and build the book
-	@$(BUILD) book --dataset $(DATASET) --jobs $(JOBS)
+	@$(PRESS) book --dataset $(DATASET) --jobs $(JOBS)
 
 pdf: $(READY)  ## print the whole book with its stored outputs as one PDF (needs Chromium)
-	@$(BUILD) pdf
+	@$(PRESS) pdf
 
 execute: $(READY)  ## regenerate the outputs stored in notebooks/ (NB="04 05" for some)
-	@$(BUILD) execute $(NB) --jobs $(JOBS)
+	@$(PRESS) execute $(NB) --jobs $(JOBS)
 
 record: $(READY)  ## store the figures of MovieLens-1M that the chapters show (SEEDS="1 2 3")
-	@$(BUILD) record $(NB) --dataset ml-1m --seeds $(SEEDS) --jobs $(JOBS)
+	@$(PRESS) record $(NB) --dataset ml-1m --seeds $(SEEDS) --jobs $(JOBS)
 
 test: $(READY)  ## check everything that can fail, with one summary at the end
 	@$(PY) tests/run_all.py
@@ -52,8 +54,16 @@ lint: $(READY)  ## check style and layout of the code
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 
-serve: $(READY)  ## show the last built book on http://127.0.0.1:8000
-	@$(BUILD) serve
+lab: $(LAB)  ## open the notebooks in JupyterLab
+	@$(PY) -m jupyterlab notebooks
+
+$(LAB): $(READY) constraints-lab.txt
+	$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement constraints-lab.txt
+	@touch $(LAB)
+
+serve: $(READY)  ## show the book that was built on DATASET on http://127.0.0.1:8000 (PORT=8000)
+	@test -d _build/$(DATASET)/html || { echo "no book on $(DATASET) yet: run make book DATASET=$(DATASET)" >&2; exit 1; }
+	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/$(DATASET)/html
 
 bench: $(READY)  ## time the book against the post and other libraries (TASKS="reading training scale rmse")
 	@$(PY) -m benchmarks.run $(TASKS)

@@ -1,6 +1,6 @@
 """Times the book against the post's code and other libraries; see README.md in this folder.
 
-python -m benchmarks.run [reading] [training] [scale] [reach] [rmse] [options]
+python -m benchmarks.run [reading] [training] [scale] [reach] [rmse] [pages] [options]
 """
 
 import argparse
@@ -267,6 +267,13 @@ def reach(options) -> list[dict]:
     )
 
 
+def pages(options) -> list[dict]:
+    """Seconds until each page can be read in Chromium."""
+    from benchmarks import pages
+
+    return pages.measure(options.rounds)
+
+
 def _on_a_core_each(measure, jobs: list, cores: list[int]) -> list:
     """What `measure(job, core)` returns for each job, as many at a time as there are cores."""
     free = queue.SimpleQueue()
@@ -309,7 +316,14 @@ def _side_by_side(name: str, module: str, request: dict, cores: list[int]) -> li
     return means
 
 
-TASKS = {"reading": reading, "training": training, "scale": scale, "reach": reach, "rmse": rmse}
+TASKS = {
+    "reading": reading,
+    "training": training,
+    "scale": scale,
+    "reach": reach,
+    "rmse": rmse,
+    "pages": pages,
+}
 
 
 def _table(name: str, how: str, seed: int) -> tuple[str, int]:
@@ -323,9 +337,10 @@ def _table(name: str, how: str, seed: int) -> tuple[str, int]:
 
     file = BUILD / f"{name}-{how}-{seed}.npz"
     data, *parts = splits.load(name, how, seed)
-    fields = features.describe(data)
+    fields = splits.fields(data)
     published = features.describe(data, **models.AS_PUBLISHED["describe"])
     columns = {f"size_{f.name}": f.size for f in fields} | {"size_post_genre": published[-1].size}
+    columns |= {f"owner_{f.name}": f.owner for f in fields}
     for part, frame in zip(("train", "test"), parts, strict=True):
         columns |= {f"{part}_{f.name}": f.encode(frame) for f in fields}
         columns[f"{part}_occupation_code"] = frame["occupation"].to_numpy()
@@ -360,7 +375,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", metavar="task", help=f"{', '.join(TASKS)}; default: all")
     parser.add_argument("--data", default="ml-1m", choices=("ml-1m", "ml-100k"), help="for training and rmse")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of reading, training and scale")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of reading, training, scale and pages")
     parser.add_argument("--batch", type=int, default=8192, help="the larger batch of training")
     parser.add_argument("--sizes", type=float, nargs="+", default=[1, 4, 16, 32], help="scale: million rows")
     parser.add_argument("--steps", type=int, default=100, help="scale: steps in a turn")

@@ -1,10 +1,17 @@
-"""The ways in which the task rmse parts a dataset into training rows and test rows."""
+"""What every system is given: the ways to part a dataset into training rows and test rows, and the fields."""
 
 import pandas as pd
 
 from deepfm_helpers import datasets, features
 
 HOW = ("random", "valid", "time", "u1")
+
+
+def fields(data: datasets.MovieLens) -> tuple[features.Feature, ...]:
+    """The fields that the systems of a comparison get: those of the book's DeepFM without history."""
+    from deepfm_helpers import recipes
+
+    return features.describe(data, **recipes.WITHOUT_HISTORY["describe"])
 
 
 def load(name: str, how: str, seed: int) -> tuple[datasets.MovieLens, pd.DataFrame, pd.DataFrame]:

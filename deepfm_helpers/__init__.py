@@ -1,38 +1,34 @@
 """The reusable code of the book "DeepFM, Taken Apart".
 
-Importing the package is cheap: a submodule is loaded when it is first used, and TensorFlow only when a
-model is built. The arrows between the modules point one way::
+Importing the package is cheap: a submodule is loaded when it is first used, and TensorFlow only when a model is
+built. A module uses only modules that stand above it::
 
-    datasets -> features -> training -> evaluation -> plots
-    layers -> models -> training
-    features -> history
-    history, models, training, evaluation -> recipes
-    features, models, evaluation -> recommending
-    chapters, reruns, build, checks, pages, printing: at the edge
+    schema, columns, arrays, files, _keras
+    fetching, planted
+    datasets
+    features
+    history, layers, anatomy
+    models, batches, optimizers, checkpoints
+    training, evaluation, saving
+    recipes
+    scoring, ranking
+    sides
+    recommending
+    plots
+    parameters, claims, records, tables
+    page
+
+A chapter imports any of them. What executes, checks, builds and prints the book is in `deepfm_helpers.press`.
 """
 
 import importlib
 import os
+import pkgutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads: its C++ log is noise on a page
 
 __version__ = "0.1.0"
-__all__ = [
-    "build",
-    "chapters",
-    "checks",
-    "datasets",
-    "evaluation",
-    "features",
-    "history",
-    "layers",
-    "models",
-    "plots",
-    "recipes",
-    "recommending",
-    "reruns",
-    "training",
-]
+__all__ = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 
 def __getattr__(name: str):

@@ -1,11 +1,15 @@
-"""Imports Keras once, without the lines that TensorFlow's native code writes to the terminal while it loads.
+"""Imports Keras once, with the settings of the book, and without what TensorFlow's native code writes while it loads.
 
-Those lines come before TensorFlow reads its own log level, so no setting silences them; in a notebook they
+A `keras.json` in the reader's home may hold other settings: with float16 training diverges, and with the channels first
+`Flatten` puts the numbers of a vector in another order. A program that wants other settings makes them after importing
+
+The native lines come before TensorFlow reads its own log level, so no setting silences them; in a notebook they
 would be stored as output. Python errors and warnings are not touched.
 """
 
 import os
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -21,7 +25,18 @@ def _native_stderr_discarded():
         os.close(nowhere)
 
 
-with _native_stderr_discarded():
-    import keras
+try:
+    with _native_stderr_discarded():
+        import keras
+except ImportError as error:
+    settings = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    raise ImportError(
+        f"Keras cannot be imported: {error}. If that is a backend, KERAS_BACKEND or {settings} asks for it: "
+        "install it, or set KERAS_BACKEND=tensorflow"
+    ) from error
+
+keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
+keras.config.set_image_data_format("channels_last")
 
 __all__ = ["keras"]

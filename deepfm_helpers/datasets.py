@@ -18,13 +18,14 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers.fetching import DATASETS, locate
+from deepfm_helpers.fetching import Located, locate
 from deepfm_helpers.planted import Truth, planted
 from deepfm_helpers.schema import (
     AGES,
@@ -60,34 +61,25 @@ Folder = str | os.PathLike[str]
 LARGEST_ID = int(np.iinfo("int32").max)
 
 
-def load(
-    name: str, *, folder: Folder | None = None, cache: Folder | None = None, **planted_options: Any
-) -> MovieLens:
+def load(name: str, *, folder: Folder | None = None, **planted_options: Any) -> MovieLens:
     """Return a dataset, fetching it first if it is nowhere on this machine.
 
     Args:
         name: "ml-100k", "ml-1m" or "planted".
         folder: a data folder that holds `name` as a subfolder (or is that subfolder); only there is looked.
-            Without it: the folder named by DEEPFM_DATA, then the cache, then the network.
-        cache: where fetched files are kept (default: DEEPFM_CACHE, else the user's cache folder).
+            Without it: the folder named by DEEPFM_DATA, then the cache (DEEPFM_CACHE, else the user's cache
+            folder), then the network.
         planted_options: options of `planted`, for that dataset only.
 
     Raises:
-        DataError: the dataset cannot be had, differs from what was published, or breaks a rule of its format.
+        DataError: the dataset cannot be had or differs from what was published, or a variable leads nowhere.
         ValueError: an unknown name, or options that do not belong to it.
     """
     if name == "planted":
         return planted(**planted_options)
-    if name not in DATASETS:
-        raise ValueError(f"unknown dataset {name!r}: choose one of {', '.join(DATASETS)}, planted")
     if planted_options:
         raise ValueError(f"{name} takes no {', '.join(planted_options)}: only planted data has options")
-    path, source, files = locate(name, folder=folder, cache=cache)
-    ratings, movies, users = load_ratings(path), load_movies(path), load_users(path)
-    _check_known(ratings, movies, users, path)
-    provenance = Provenance(source, files, fingerprint(ratings, movies, users))
-    codebook = CODEBOOK_1M if name == "ml-1m" else CODEBOOK_100K
-    return MovieLens(name, ratings, movies, users, codebook, provenance)
+    return _read(name, locate(name, folder=folder))
 
 
 def load_ratings(folder: Folder) -> pd.DataFrame:
@@ -139,17 +131,20 @@ def join(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> pd
     pandas categories, so that 32 million rows stay affordable.
 
     Raises:
-        DataError: a rating of a film, or by a user, that has no row or more than one.
+        DataError: a column that stands twice, an id that is missing or is no whole number, or a rating of a
+            film, or by a user, that has no row or more than one.
     """
+    _check_columns(ratings, movies, users)
     columns = {}
     for key, frame, what in (("mid", movies, "films"), ("uid", users, "users")):
-        if not frame[key].is_unique:
-            twice = frame[key][frame[key].duplicated()].iat[0]
+        known, ids = _ids(frame, key, what), _ids(ratings, key, "ratings")
+        if not known.is_unique:
+            twice = known[known.duplicated()].iat[0]
             raise DataError(f"{key} {twice} appears twice in the frame of the {what}: drop one of the rows")
-        positions = _positions(ratings[key], frame[key])
+        positions = pd.Index(known).get_indexer(ids)
         if (row := _first(positions < 0)) is not None:
             raise DataError(
-                f"row {ratings.index[row]} of the ratings: {key} {ratings[key].iat[row]} is not in the frame "
+                f"row {ratings.index[row]} of the ratings: {key} {ids.iat[row]} is not in the frame "
                 f"of the {what}: add it there, or drop its ratings"
             )
         for column in frame.columns.drop(key):
@@ -158,6 +153,14 @@ def join(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> pd
                 values = values.astype("category")
             columns[column] = values.array.take(positions)
     return ratings.assign(**columns)
+
+
+def _read(name: str, located: Located) -> MovieLens:
+    path, source, files = located
+    ratings, movies, users = load_ratings(path), load_movies(path), load_users(path)
+    provenance = Provenance(source, files, fingerprint(ratings, movies, users))
+    codebook = CODEBOOK_1M if name == "ml-1m" else CODEBOOK_100K
+    return MovieLens(name, ratings, movies, users, codebook, provenance)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ class _Format:
 
 def _find(folder: Folder, formats: tuple[_Format, ...]) -> tuple[Path, _Format]:
     for form in formats:
-        path = Path(folder) / form.file
+        path = Path(os.path.expanduser(folder), form.file)
         if path.is_file():
             return path, form
     raise DataError(f"{folder}: none of {', '.join(form.file for form in formats)} is in this folder")
@@ -365,20 +368,39 @@ USERS = (
 )  # fmt: skip
 
 
-def _positions(ids: pd.Series, known: pd.Series) -> np.ndarray:
-    """Place of each id in `known`, -1 where it is absent."""
-    return pd.Index(known).get_indexer(ids)
+def _check_columns(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> None:
+    """DataError unless mid and uid connect the frames and every other column stands in one of them alone."""
+    places: dict[str, list[str]] = {"mid": [], "uid": []}
+    for what, frame in (("ratings", ratings), ("films", movies), ("users", users)):
+        for column in frame.columns:
+            places.setdefault(column, []).append(f"the {what}")
+    for key, expected in (("mid", ["the ratings", "the films"]), ("uid", ["the ratings", "the users"])):
+        if (found := places.pop(key)) != expected:
+            raise DataError(
+                f"column {key} is in {' and '.join(found) or 'none of the frames'}; "
+                f"it must be in {' and '.join(expected)}, once each"
+            )
+    if twice := [f"{column} ({' and '.join(found)})" for column, found in places.items() if len(found) > 1]:
+        raise DataError(f"columns that stand twice: {', '.join(twice)}; drop or rename one of each")
+
+
+def _ids(frame: pd.DataFrame, key: str, what: str) -> pd.Series:
+    """Return a column of ids; DataError at the first that is missing or is no whole number."""
+    ids = frame[key]
+    if pd.api.types.is_integer_dtype(ids) and not ids.hasnans:
+        return ids
+    for row, value in ids.items():
+        if pd.isna(value):
+            raise DataError(f"row {row} of the {what}: {key} is missing; fill it in, or drop the row")
+        if not isinstance(value, Real) or isinstance(value, bool) or value % 1:
+            raise DataError(
+                f"row {row} of the {what}: {key} {value!r} ({type(value).__name__}) is no whole number; "
+                "convert the column to integers"
+            )
+    return ids.astype("int64")
 
 
 def _first(flags: Any) -> int | None:
     """Position of the first true value, None if there is none."""
     flags = np.asarray(flags)
     return int(flags.argmax()) if flags.any() else None
-
-
-def _check_known(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame, folder: Path) -> None:
-    for key, frame, formats in (("uid", users, USERS), ("mid", movies, MOVIES)):
-        if (row := _first(_positions(ratings[key], frame[key]) < 0)) is not None:
-            path, form = _find(folder, RATINGS)
-            table = _find(folder, formats)[0].name
-            raise _error(path, form.line(row), f"{key} {ratings[key].iat[row]} is not in {table}")

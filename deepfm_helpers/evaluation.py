@@ -1,24 +1,36 @@
-"""How good a model is, against what, and which of its parts does the work (chapters 7 and 9)."""
+"""How good a model is, against what, and which of its parts does the work (chapters 7 and 9).
+
+Everything here that compares rows takes (n,) or (n, 1), as `model.predict` gives it, and raises ValueError if shapes or
+lengths differ, if there are no rows, or if a number is not finite.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from itertools import combinations
-from math import factorial, gamma
+from math import factorial
 
 import numpy as np
 import pandas as pd
+from scipy import stats
+
+from deepfm_helpers import anatomy
+from deepfm_helpers.arrays import columns
+
+DAMPING = 5.0
+"""`bias_predictions` shrinks every offset towards 0 as if there were so many average ratings more."""
 
 
 def rmse(y: np.ndarray, prediction: np.ndarray) -> float:
     """Root of the mean squared error, in stars."""
-    return float(np.sqrt(np.mean(np.square(np.asarray(y, np.float64) - np.asarray(prediction, np.float64)))))
+    y, prediction = columns(y=y, prediction=prediction)
+    return float(np.sqrt(np.mean(np.square(y - prediction))))
 
 
 def mae(y: np.ndarray, prediction: np.ndarray) -> float:
     """Mean absolute error, in stars."""
-    return float(np.mean(np.abs(np.asarray(y, np.float64) - np.asarray(prediction, np.float64))))
+    y, prediction = columns(y=y, prediction=prediction)
+    return float(np.mean(np.abs(y - prediction)))
 
 
 def predict(model, x: Sequence[np.ndarray]) -> np.ndarray:
@@ -38,22 +50,23 @@ def _outputs(model, x: Sequence[np.ndarray], rows: int = 16_384) -> list[np.ndar
     return [np.concatenate(column) for column in zip(*blocks, strict=True)]
 
 
-def bias_predictions(train: pd.DataFrame, rows: pd.DataFrame, damping: float = 5.0) -> np.ndarray:
-    """Mean + film offset + user offset, each shrunk towards 0 as if by `damping` average ratings, in stars.
+def bias_predictions(train: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
+    """Mean + film offset + user offset, each offset shrunk towards 0 (see `DAMPING`), in stars, (n,).
 
     The baseline b_ui of Koren, *Factor in the Neighbors* (2010), with the offsets taken one after the other.
-    Users and films that `train` lacks get an offset of 0.
+    Users and films that are not in `train` get an offset of 0.
     """
+    columns(rating=train.rating)
     mean = float(train.rating.mean())
     rest = train.rating.astype("float64") - mean
-    film = rest.groupby(train.mid).sum() / (rest.groupby(train.mid).size() + damping)
+    film = rest.groupby(train.mid).sum() / (rest.groupby(train.mid).size() + DAMPING)
     rest = rest - train.mid.map(film)
-    user = rest.groupby(train.uid).sum() / (rest.groupby(train.uid).size() + damping)
+    user = rest.groupby(train.uid).sum() / (rest.groupby(train.uid).size() + DAMPING)
     return (mean + rows.mid.map(film).fillna(0.0) + rows.uid.map(user).fillna(0.0)).to_numpy("float64")
 
 
 def baselines(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """RMSE and MAE, in stars, of predicting the mean and of user and film offsets, learned on `train`."""
+    """RMSE and MAE on `rows`, in stars, of the mean of `train` and of its user and film offsets."""
     predictions = {
         "global mean": np.full(len(rows), float(train.rating.mean())),
         "user + film offsets": bias_predictions(train, rows),
@@ -62,36 +75,26 @@ def baselines(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: {"rmse": rmse(y, p), "mae": mae(y, p)} for name, p in predictions.items()}).T
 
 
-@cache
-def t_quantile(probability: float, freedom: int) -> float:
-    """The value that Student's t with so many degrees of freedom stays below with a probability (0.5 to 1)."""
-    t = np.linspace(0, 700, 2_000_001)
-    density = (1 + t**2 / freedom) ** (-(freedom + 1) / 2)
-    area = np.cumsum(density) - (density + density[0]) / 2
-    total = gamma((freedom + 1) / 2) / (np.sqrt(freedom * np.pi) * gamma(freedom / 2))
-    return float(np.interp(probability - 0.5, area * (t[1] - t[0]) * total, t))
-
-
-def paired_difference(ours: Sequence[float], theirs: Sequence[float], level: float = 0.95) -> pd.Series:
-    """Mean of the differences of runs that belong together, its interval, and what could have been seen.
+def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> pd.Series:
+    """Mean difference of paired runs, its 95 % interval and the minimum detectable difference (equation eq-paired).
 
     Args:
         ours, theirs: the errors of two models, run by run: same rows, same seed.
-        level: of the interval for the mean difference, by Student's t.
 
     Returns:
-        `difference` (ours - theirs), `low` and `high` of its interval, `sd` of the differences, `detectable`, the
-        smallest true difference that such an experiment finds (interval without 0) in four of five repeats,
-        and `runs`. For a single run only `difference` and `runs` are numbers.
+        `difference`, the mean of ours - theirs; `low` and `high`, the ends of its interval by Student's t; `sd` of the
+        differences; `detectable`, the smallest true difference that four of five such experiments find, with an
+        interval that leaves out 0 (equation eq-detectable); `runs`. For a single run only `difference` and `runs` are
+        numbers.
     """
-    difference = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
-    n = len(difference)
-    mean, sd, half, seen = difference.mean(), np.nan, np.nan, np.nan
+    ours, theirs = columns(ours=ours, theirs=theirs)
+    difference, n = ours - theirs, len(ours)
+    mean, sd, half, detectable = difference.mean(), np.nan, np.nan, np.nan
     if n > 1:
         sd = difference.std(ddof=1)
-        half = t_quantile((1 + level) / 2, n - 1) * sd / np.sqrt(n)
-        seen = half + t_quantile(0.8, n - 1) * sd / np.sqrt(n)
-    values = {"difference": mean, "low": mean - half, "high": mean + half, "sd": sd, "detectable": seen}
+        half, more = stats.t.ppf([0.975, 0.8], n - 1) * sd / np.sqrt(n)
+        detectable = half + more
+    values = {"difference": mean, "low": mean - half, "high": mean + half, "sd": sd, "detectable": detectable}
     return pd.Series(values | {"runs": n})
 
 
@@ -105,41 +108,44 @@ def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
     Returns:
         One column per part present (first_order, second_order, deep) and `bias`; a row sums to its score.
         With `head="dense"` a part's column is its output times its weight.
+
+    Raises:
+        ValueError: the model is only a part of one.
     """
     from deepfm_helpers._keras import keras
-    from deepfm_helpers.models import PART_LAYERS
 
-    weights, bias = head_weights(model)
-    outputs = keras.Model(model.inputs, [model.get_layer(PART_LAYERS[name]).output for name in weights])
-    values = zip(weights, _outputs(outputs, x), strict=True)
-    frame = pd.DataFrame({name: v[:, 0].astype("float64") for name, v in values})
-    return (frame * pd.Series(weights)).assign(bias=bias)
-
-
-def head_weights(model) -> tuple[dict[str, float], float]:
-    """By what each part present in a model is multiplied, and the constant that is added, in stars."""
-    from deepfm_helpers.models import PART_LAYERS
-
-    present = {layer.name for layer in model.layers}
-    names = [name for name, layer in PART_LAYERS.items() if layer in present]
-    *kernel, bias = model.get_layer("deepfm_output").get_weights()
-    weights = np.ravel(kernel) if kernel else np.ones(len(names))
-    return dict(zip(names, weights.tolist(), strict=True)), float(np.ravel(bias)[0])
+    head = anatomy.head(model)
+    values = _outputs(keras.Model(model.inputs, list(anatomy.parts(model).values())), x)
+    frame = pd.DataFrame(
+        {name: v[:, 0].astype("float64") for name, v in zip(head.weights, values, strict=True)}
+    )
+    return (frame * pd.Series(head.weights)).assign(bias=head.constant)
 
 
 def variance_shares(score_parts: pd.DataFrame) -> pd.Series:
-    """Cov(part, score) / Var(score) for each part; the shares add up to 1 (equation eq-shares)."""
+    """Cov(part, score) / Var(score) for each part; the shares add up to 1 (equation eq-shares).
+
+    Raises:
+        ValueError: every row has the same score, so that there is no variance to share; see also the module.
+    """
+    columns(**score_parts)
     moving = score_parts.drop(columns="bias")
     score = moving.sum(axis=1)
-    return moving.apply(lambda part: np.cov(part, score, ddof=0)[0, 1]) / score.var(ddof=0)
+    variance = score.var(ddof=0)
+    if variance == 0:
+        raise ValueError(
+            "every row has the same score: there is no variance of which a part could have a share"
+        )
+    return moving.apply(lambda part: np.cov(part, score, ddof=0)[0, 1]) / variance
 
 
 def zeroed(score_parts: pd.DataFrame, y: np.ndarray) -> pd.DataFrame:
     """RMSE, in stars, of the trained model when one part is taken out of the sum at prediction.
 
-    Columns: `set_to_zero`, the part replaced by 0; `set_to_mean`, by its own mean, so that only what it says
-    about single rows is lost. The first row, `nothing`, is the whole model.
+    Columns: `set_to_zero`, the part is replaced by 0; `set_to_mean`, by its own mean, so that only its differences
+    between rows are lost. The first row, `nothing`, is the whole model.
     """
+    columns(y=y, **score_parts)
     score = score_parts.sum(axis=1)
     whole = rmse(y, score)
     rows = {"nothing": {"set_to_zero": whole, "set_to_mean": whole}}
@@ -179,8 +185,9 @@ def averaged_over_orders(value: dict[frozenset, float], names: Sequence[str]) ->
 def mse_drop_by_subset(score_parts: pd.DataFrame, y: np.ndarray) -> dict[frozenset, float]:
     """By how much each set of parts lowers the squared error below that of all parts held at their means.
 
-    The values to hand to `averaged_over_orders`, in stars².
+    These are the values for `averaged_over_orders`, in stars².
     """
+    columns(y=y, **score_parts)
     moving = score_parts.drop(columns="bias")
     still = float(score_parts.mean().sum())
     names = list(moving.columns)

@@ -1,24 +1,38 @@
-"""From frames to model inputs: each field is described once, and its ids, sizes and arrays follow from that.
+"""From frames to model inputs: each field is described once, and all that a model needs to know of it follows.
 
-Id 0 always means "padding or unknown"; values are numbered from 1. Derived in chapters 2 and 3.
+Id 0 always means "padding, missing or unknown"; values are numbered from 1. Derived in chapters 2 and 3.
 """
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from deepfm_helpers.columns import column_of, finite_numbers, ids_of, seconds, whole_numbers
+
 KINDS = ("numeric", "single", "multi", "known")
 POOLINGS = ("mean", "sum", "multi_hot", "mean_with_padding")
+KEYS = {"user": "uid", "film": "mid", "rating": None}
+"""Whose a field can be, and the column of ids that says which user or film a row is about."""
+
+FRAMES = {"user": "users", "film": "movies", "rating": "ratings"}
+"""Where a `datasets.MovieLens` keeps what it knows of each of them."""
+
+_CLASSES: dict[str, type] = {}  # by name, for reading a field that was written
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One field of the model: where its values come from and how they become numbers.
+    """One field of the model: where its values come from, how they become numbers, and whose they are.
+
+    A subclass may read cells in another way (`read`, as `Year` does) or encode frames in another way (`encode`).
 
     Attributes:
         name: short name; the Keras input is called ``input_<name>``.
@@ -33,6 +47,10 @@ class Feature:
         table: of a known field: what is known of each id, float32 (size + 1, d). The model does not change it; it
             learns the matrix (d, k) that turns a row into a vector.
         wide: the field enters the first order alone: its values have a weight each, and no vector.
+        owner: whose field it is. A "user" or "film" field is the same in all rows of that user or film; the values
+            of a "rating" field belong to the single row.
+        penalty: λ for the table of the field's vectors (of its weights, for a wide field), in units of one rating,
+            wherever a recipe asks for penalties and does not name another one; see `recipes`.
     """
 
     name: str
@@ -45,19 +63,27 @@ class Feature:
     pooling: str = "mean"
     table: np.ndarray | None = field(default=None, repr=False, compare=False)
     wide: bool = False
+    owner: str = "rating"
+    penalty: float = 25.0
+
+    def __init_subclass__(cls) -> None:
+        _CLASSES[cls.__name__] = cls
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"feature {self.name}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
+        for attribute, choices in (("kind", KINDS), ("owner", KEYS), ("pooling", POOLINGS)):
+            if (value := getattr(self, attribute)) not in choices:
+                raise ValueError(
+                    f"feature {self.name}: {attribute} {value!r} is not one of {', '.join(choices)}"
+                )
         if (self.kind == "known") != (self.table is not None) or (
             self.table is not None and len(self.table) != self.size + 1
         ):
             raise ValueError(
                 f"feature {self.name}: a known field, and no other, has a table of size + 1 = {self.size + 1} rows"
             )
-        if self.pooling not in POOLINGS:
+        if self.vocabulary is not None and len(self.vocabulary) != self.size:
             raise ValueError(
-                f"feature {self.name}: pooling {self.pooling!r} is not one of {', '.join(POOLINGS)}"
+                f"feature {self.name}: the vocabulary has {len(self.vocabulary)} values, and size is {self.size}"
             )
 
     @property
@@ -65,40 +91,148 @@ class Feature:
         """Name of the Keras input."""
         return f"input_{self.name}"
 
+    def read(self, cell) -> Sequence:
+        """The values in one cell of the column: the cell itself, or the parts of "A|B|C" of a multi-valued field."""
+        return _genres(cell) if self.kind == "multi" else (cell,)
+
+    def described(self, frame: pd.DataFrame, n_values: int | None = None) -> Feature:
+        """This field with the size, the vocabulary and the slots that a frame of its owner's gives it.
+
+        Args:
+            frame: the users, films or ratings of a dataset.
+            n_values: how many values of a multi-valued field keep an id, the most frequent first; None keeps all.
+
+        Raises:
+            KeyError: the frame lacks the column.
+        """
+        column = column_of(frame, self.column, f"feature {self.name}")
+        if self.kind == "numeric":
+            return self
+        if self.column == KEYS[self.owner]:
+            return replace(self, size=int(whole_numbers(column, f"feature {self.name}").max(initial=0)))
+        read = [self.read(cell) for cell in column.dropna()]
+        if self.kind == "multi":
+            vocabulary = tuple(_by_frequency(read)[:n_values])
+            slots = max([1, *map(len, read)])
+        else:
+            vocabulary, slots = tuple(sorted({value for values in read for value in values})), 1
+        return replace(self, size=len(vocabulary), vocabulary=vocabulary, slots=slots)
+
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Returns the model input for every row of `frame`.
+
+        A missing value and one outside the vocabulary have id 0; a number cannot be missing.
 
         Shapes: numeric float32 (n, 1); single and known int32 (n, 1); multi int32 (n, slots).
 
         Raises:
             KeyError: the frame lacks the column.
-            ValueError: an id lies outside 0 … size.
+            TypeError: the column holds values of another type, such as ids as text.
+            ValueError: an id is no whole number or lies outside 0 … size, or a number is missing or not finite.
         """
-        if self.column not in frame:
-            raise KeyError(
-                f"feature {self.name}: no column {self.column!r}; the frame has {', '.join(frame.columns)}"
-            )
-        column = frame[self.column]
+        what = f"feature {self.name}"
+        column = column_of(frame, self.column, what)
         if self.kind == "numeric":
-            return column.to_numpy(np.float32)[:, None]
+            return finite_numbers(column, what).astype(np.float32)[:, None]
         if self.vocabulary is None:
-            ids = np.stack(column.to_list()) if self.kind == "multi" else column.to_numpy()
-            if self.size and len(ids) and not 0 <= ids.min() <= ids.max() <= self.size:
-                raise ValueError(
-                    f"feature {self.name}: ids {ids.min()} to {ids.max()} do not fit 0 … {self.size}"
-                )
-            return ids.astype(np.int32).reshape(len(frame), self.slots)
-        codes, values = pd.factorize(column)
-        return self._ids_of(values)[codes]
+            return ids_of(column, what, self.size, self.slots if self.kind == "multi" else None)
+        codes, cells = pd.factorize(column)
+        # A missing value has the code −1, the last row.
+        return np.concatenate([self._ids(cells), np.zeros((1, self.slots), np.int32)])[codes]
 
-    def _ids_of(self, values: Iterable) -> np.ndarray:
-        """Ids of distinct values, (len(values), slots); a value outside the vocabulary gets 0."""
+    def _ids(self, cells: Iterable) -> np.ndarray:
+        """Ids of distinct cells, (len(cells), slots); a value outside the vocabulary is left out."""
         index = {value: i for i, value in enumerate(self.vocabulary, start=1)}
-        if self.kind == "multi":
-            return _pad(
-                [[index[g] for g in _genres(t) if g in index] for t in values], self.slots, self.truncating
+        text = {isinstance(value, str) for value in index}
+
+        def ids(cell) -> list[int]:
+            try:
+                values = self.read(cell)
+                alike = all(isinstance(value, str) in text for value in values)
+            except (TypeError, AttributeError):
+                alike = False
+            if not alike:
+                raise TypeError(
+                    f"feature {self.name}: column {self.column!r} holds {cell!r}, of type {type(cell).__name__}; the "
+                    f"field knows values such as {self.vocabulary[0]!r}: convert the column"
+                )
+            return [index[value] for value in values if value in index]
+
+        return _pad(
+            [ids(cell) for cell in cells] if index else [[]] * len(cells), self.slots, self.truncating
+        )
+
+    def labels(self, codebook: Mapping[str, Mapping] | None = None) -> list[str]:
+        """What a reader should see for ids 1, 2, … of a categorical field.
+
+        Args:
+            codebook: column -> {code: label}, such as `MovieLens.codebook`; a value without a label stands for itself.
+        """
+        names = (codebook or {}).get(self.column, {})
+        values = range(1, self.size + 1) if self.vocabulary is None else self.vocabulary
+        return [str(names.get(value, value)) for value in values]
+
+    def to_dict(self) -> dict:
+        """The field in words and numbers that JSON can write, see `from_dict`."""
+        return {"field": type(self).__name__} | {
+            f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)
+        }
+
+    @staticmethod
+    def from_dict(written: Mapping) -> Feature:
+        """The field that `to_dict` wrote.
+
+        Raises:
+            ValueError: the class of the field is unknown, or has other attributes.
+        """
+        attributes = {name: _restored(value) for name, value in written.items()}
+        name = attributes.pop("field", None)
+        if name not in _CLASSES:
+            raise ValueError(
+                f"no class of fields is called {name!r}; known are {', '.join(_CLASSES)}: "
+                "import the module that defines it first"
             )
-        return np.array([index.get(value, 0) for value in values], np.int32)[:, None]
+        try:
+            return _CLASSES[name](**attributes)
+        except TypeError as error:
+            raise ValueError(f"the attributes of a {name} are others than those written: {error}") from None
+
+
+_CLASSES["Feature"] = Feature
+
+
+def _plain(value):
+    """A value of a field in the types that JSON knows; arrays as dtype, shape and base64 of little-endian bytes."""
+    if isinstance(value, Feature):
+        return value.to_dict()
+    if isinstance(value, np.ndarray):
+        array = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+        return {
+            "dtype": array.dtype.str,
+            "shape": list(array.shape),
+            "base64": base64.b64encode(array.tobytes()).decode("ascii"),
+        }
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _restored(value):
+    """What `_plain` was given."""
+    if isinstance(value, Mapping) and "base64" in value:
+        flat = np.frombuffer(base64.b64decode(value["base64"]), value["dtype"])
+        return flat.reshape(value["shape"]).astype(flat.dtype.newbyteorder("="))
+    if isinstance(value, Mapping):
+        return Feature.from_dict(value)
+    return tuple(_restored(v) for v in value) if isinstance(value, list) else value
+
+
+class Year(Feature):
+    """Release year: the last "(YYYY)" of a title. A decade such as "1930s" before 1970, a single year from then on."""
+
+    def read(self, cell) -> Sequence:
+        years = re.findall(r"\((\d{4})\)", cell)
+        return [f"{year[:3]}0s" if year < "1970" else year for year in years[-1:]]
 
 
 @dataclass(frozen=True)
@@ -113,15 +247,25 @@ class Cross(Feature):
         known = (left[:, :, None] > 0) & (right[:, None, :] > 0)
         return np.where(known, pairs, 0).reshape(len(frame), self.slots).astype(np.int32)
 
+    def labels(self, codebook: Mapping[str, Mapping] | None = None) -> list[str]:
+        left, right = (part.labels(codebook) for part in self.parts)
+        return [f"{one} × {other}" for one in left for other in right]
+
 
 def cross(left: Feature, right: Feature) -> Cross:
     """Describes the cross of two categorical fields, e.g. gender × genre (chapter 6).
 
+    It belongs to the owner of both, if they have one owner, and to the rating otherwise.
+
     Raises:
-        ValueError: one of the fields is numeric.
+        ValueError: one of the fields is numeric, or there are more combinations than int32 can number.
     """
     if "numeric" in (left.kind, right.kind):
         raise ValueError(f"cross of {left.name} and {right.name}: a numeric field has no ids to combine")
+    if left.size * right.size > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"cross of {left.name} and {right.name}: {left.size:,} × {right.size:,} combinations are too many"
+        )
     slots = left.slots * right.slots
     return Cross(
         name=f"{left.name}_x_{right.name}",
@@ -130,12 +274,41 @@ def cross(left: Feature, right: Feature) -> Cross:
         size=left.size * right.size,
         slots=slots,
         pooling="sum",
+        owner=left.owner if left.owner == right.owner else "rating",
         parts=(left, right),
     )
 
 
-def _genres(text: str) -> list[str]:
+FIELDS = {
+    row.name: row
+    for row in (
+        Feature("user_fea3", "numeric", "occupation", owner="user"),
+        Feature("uid", "single", "uid", owner="user", penalty=12.0),
+        Feature("mid", "single", "mid", owner="film", penalty=20.0),
+        Feature("gender", "single", "gender", owner="user"),
+        Feature("age", "single", "age", owner="user"),
+        Feature("occupation", "single", "occupation", owner="user"),
+        Feature("genre", "multi", "movie_genre", owner="film"),
+        Year("year", "single", "movie_name", owner="film"),
+    )
+}
+"""The fields of a dataset by name, as they are before a dataset gives them their sizes and vocabularies.
+
+`user_fea3` is the occupation code taken as a number, as the post does. A further row makes a further field.
+"""
+
+
+def _genres(text) -> list[str]:
+    if not isinstance(text, str):
+        if pd.api.types.is_scalar(text) and pd.isna(text):
+            return []
+        raise TypeError(f"genres are text such as 'Comedy|Drama', not {text!r}")
     return [genre for genre in text.lower().split("|") if genre]
+
+
+def _by_frequency(lists: Iterable[Sequence]) -> list:
+    """The values in the lists, most frequent first; ties keep the order of first appearance."""
+    return [value for value, _ in Counter(value for values in lists for value in values).most_common()]
 
 
 def _pad(sequences: Sequence[Sequence[int]], slots: int, truncating: str) -> np.ndarray:
@@ -155,9 +328,16 @@ def genre_index(text: Iterable[str], n_genre: int | None = None) -> dict[str, in
     Ties keep the order of first appearance, as the `Tokenizer` of older Keras versions did. With `n_genre`
     only ids below `n_genre` are kept, so `n_genre=15` keeps 14 genres (the same meaning as its `num_words`).
     """
-    counts = Counter(genre for films in text for genre in _genres(films))
-    ranked = [genre for genre, _ in counts.most_common()]
+    ranked = _by_frequency(map(_genres, _films(text)))
     return {genre: i for i, genre in enumerate(ranked if n_genre is None else ranked[: n_genre - 1], start=1)}
+
+
+def _films(text: Iterable[str]) -> list[str]:
+    if isinstance(text, str):
+        raise TypeError(
+            f"text is one string, {text!r}, and would be read letter by letter: give a list of strings"
+        )
+    return list(text)
 
 
 def text2seq(
@@ -166,15 +346,18 @@ def text2seq(
     """Encodes `A|B|C` genre strings as padded id sequences (chapter 2).
 
     Args:
-        text: one string per film.
+        text: one string per film; a missing one has no genres.
         n_genre: ids from `n_genre` on are dropped; None keeps all. The post: 15.
         maxlen: number of slots; None takes the longest list. The post: 3.
         truncating: which end of a longer list is cut, "post" or "pre". The post: "pre".
 
     Returns:
         int32 array (n, maxlen), zeros at the end of each row.
+
+    Raises:
+        TypeError: `text` is a single string, or something in it is no text.
     """
-    text = list(text)
+    text = _films(text)
     index = genre_index(text, n_genre)
     sequences = [[index[genre] for genre in _genres(films) if genre in index] for films in text]
     return _pad(sequences, maxlen or max(map(len, sequences), default=1), truncating)
@@ -182,19 +365,14 @@ def text2seq(
 
 def post_features(n_uid: int, n_mid: int, n_genre: int) -> tuple[Feature, ...]:
     """The four inputs of the post, in its order, for a frame whose `movie_genre` holds id lists."""
+    genre = replace(
+        FIELDS["genre"], size=int(n_genre), slots=3, truncating="pre", pooling="mean_with_padding"
+    )
     return (
-        Feature("user_fea3", "numeric", "occupation"),
-        Feature("uid", "single", "uid", int(n_uid)),
-        Feature("mid", "single", "mid", int(n_mid)),
-        Feature(
-            "genre",
-            "multi",
-            "movie_genre",
-            int(n_genre),
-            slots=3,
-            truncating="pre",
-            pooling="mean_with_padding",
-        ),
+        FIELDS["user_fea3"],
+        replace(FIELDS["uid"], size=int(n_uid)),
+        replace(FIELDS["mid"], size=int(n_mid)),
+        genre,
     )
 
 
@@ -211,8 +389,7 @@ def describe(
 
     Args:
         data: a `datasets.MovieLens`.
-        fields: names out of uid, mid, genre, gender, age, occupation, and user_fea3 (the occupation code
-            taken as a number, as the post does).
+        fields: names out of {names}; see `FIELDS`.
         n_genre: how many genres keep an id, the most frequent first; None keeps all. The post: 14.
         slots: how many genres a film may carry; None takes the longest list. The post: 3.
         truncating: which end of a longer list is cut. The post: "pre".
@@ -220,30 +397,20 @@ def describe(
 
     Raises:
         ValueError: an unknown field name.
+        KeyError: a frame of the data lacks the column of a field.
     """
-    genres = tuple(genre_index(data.movies.movie_genre, None if n_genre is None else n_genre + 1))
+    if unknown := [name for name in fields if name not in FIELDS]:
+        raise ValueError(f"unknown field {', '.join(unknown)}; choose from {', '.join(FIELDS)}")
+    described = [
+        FIELDS[name].described(getattr(data, FRAMES[FIELDS[name].owner]), n_genre) for name in fields
+    ]
+    return tuple(
+        replace(f, slots=slots or f.slots, truncating=truncating, pooling=pooling) if f.kind == "multi" else f
+        for f in described
+    )
 
-    def categorical(column: str) -> Feature:
-        values = tuple(sorted(data.users[column].unique().tolist()))
-        return Feature(column, "single", column, len(values), values)
 
-    known = {
-        "user_fea3": lambda: Feature("user_fea3", "numeric", "occupation"),
-        "uid": lambda: Feature("uid", "single", "uid", int(data.users.uid.max())),
-        "mid": lambda: Feature("mid", "single", "mid", int(data.movies.mid.max())),
-        "gender": lambda: categorical("gender"),
-        "age": lambda: categorical("age"),
-        "occupation": lambda: categorical("occupation"),
-        "genre": lambda: Feature(
-            "genre", "multi", "movie_genre", len(genres), genres, 1, truncating, pooling
-        ),
-    }
-    unknown = [name for name in fields if name not in known]
-    if unknown:
-        raise ValueError(f"unknown field {', '.join(unknown)}; choose from {', '.join(known)}")
-    features = [known[name]() for name in fields]
-    longest = max((len(_genres(text)) for text in data.movies.movie_genre), default=1)
-    return tuple(replace(f, slots=slots or longest) if f.kind == "multi" else f for f in features)
+describe.__doc__ = (describe.__doc__ or "").replace("{names}", ", ".join(FIELDS))
 
 
 def df2xy(
@@ -257,9 +424,14 @@ def df2xy(
 
     Returns:
         (x, y), with x one array per feature, in their order, and y the ratings in stars, float32 (n,).
+
+    Raises:
+        KeyError, TypeError, ValueError: a column is missing or holds what it should not, see `Feature.encode`; a
+            rating is missing.
     """
     features = post_features(0, 0, 0) if features is None else features
-    return [feature.encode(ratings) for feature in features], ratings["rating"].to_numpy(np.float32)
+    stars = finite_numbers(column_of(ratings, "rating", "targets"), "targets")
+    return [feature.encode(ratings) for feature in features], stars.astype(np.float32)
 
 
 def split_rows(
@@ -272,13 +444,15 @@ def split_rows(
         held: fraction held out, between 0 and 1; exactly `round(held * n)` rows unless `by="user"`.
         seed: fixes the drawing.
         by: "random" draws rows; "tail" takes the last rows as they stand, as Keras' `validation_split` does;
-            "user" holds out whole users, drawn until the fraction is reached; "time" the latest rows.
+            "user" holds out whole users, drawn until the fraction is reached (rows without a uid stay together);
+            "time" holds out the latest rows.
 
     Returns:
         (kept, held_out)
 
     Raises:
-        ValueError: `held` or `by` out of range, or a part would be empty.
+        KeyError: the frame lacks `uid` (by="user") or `timestamp` (by="time").
+        ValueError: `held` or `by` out of range, a part would be empty, or a time is no time, see `columns.seconds`.
     """
     if not 0 < held < 1:
         raise ValueError(f"held = {held}: choose a fraction between 0 and 1")
@@ -291,9 +465,9 @@ def split_rows(
     elif by == "tail":
         out[n - n_held :] = True
     elif by == "time":
-        out[np.argsort(ratings["timestamp"].to_numpy(), kind="stable")[n - n_held :]] = True
+        out[np.argsort(seconds(ratings, "split by time"), kind="stable")[n - n_held :]] = True
     elif by == "user":
-        codes, users = pd.factorize(ratings["uid"])
+        codes, users = pd.factorize(column_of(ratings, "uid", "split by user"), use_na_sentinel=False)
         order = rng.permutation(len(users))
         rows_before = np.cumsum(np.bincount(codes)[order]) - np.bincount(codes)[order]
         out = np.isin(codes, order[rows_before < n_held])

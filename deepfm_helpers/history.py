@@ -6,13 +6,15 @@ fact that a user rated a film, and when.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
-from deepfm_helpers.features import Feature
+from deepfm_helpers.columns import column_of, ids_of, seconds, whole_numbers
+from deepfm_helpers.features import FIELDS, Feature
 
 DAY = 86_400  # seconds
 
@@ -24,23 +26,32 @@ class Day(Feature):
     start: int = 0
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
-        days = (frame["timestamp"].to_numpy(np.int64) - self.start) // DAY + 1
+        days = (seconds(frame, f"feature {self.name}") - self.start) // DAY + 1
         return days.clip(1, self.size).astype(np.int32)[:, None]
+
+    def labels(self, codebook: Mapping[str, Mapping] | None = None) -> list[str]:
+        return [_date(self.start + i * DAY) for i in range(self.size)]
 
 
 @dataclass(frozen=True)
 class SinceFirst(Feature):
     """Time since the user's first training rating, in bins that double: 1 for none, then 2 from a quarter hour on.
 
-    `first[uid]` is that rating's time; someone who has none is taken to rate for the first time.
+    `first[uid]` is that rating's time; someone who has none is taken to rate for the first time. A rating without
+    a uid gets 0.
     """
 
     first: np.ndarray = field(default=None, repr=False, compare=False)
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
-        first = self.first[frame["uid"].to_numpy()]
-        quarters = np.maximum(frame["timestamp"].to_numpy(np.int64) - first, 0) / (DAY / 96)
-        return (1 + np.log2(1 + quarters)).clip(1, self.size).astype(np.int32)[:, None]
+        what = f"feature {self.name}"
+        uid = ids_of(column_of(frame, "uid", what), what, len(self.first) - 1)[:, 0]
+        quarters = np.maximum(seconds(frame, what) - self.first[uid], 0) / (DAY / 96)
+        bins = (1 + np.log2(1 + quarters)).clip(1, self.size)
+        return np.where(uid > 0, bins, 0).astype(np.int32)[:, None]
+
+    def labels(self, codebook: Mapping[str, Mapping] | None = None) -> list[str]:
+        return [f"from {0.25 * (2**i - 1):,g} hours" for i in range(self.size)]
 
 
 @dataclass(frozen=True)
@@ -51,17 +62,34 @@ class Stretch(Feature):
     begins at time 0. Users without a stretch get 0.
     """
 
+    wide: bool = True
+    penalty: float = 60.0
     starts: np.ndarray = field(default=None, repr=False, compare=False)
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
-        uid = frame["uid"].to_numpy(np.int64)
-        found = np.searchsorted(self.starts, _moment(uid, frame["timestamp"].to_numpy(np.int64)), "right")
+        uid, timestamp = _who_and_when(frame, f"feature {self.name}")
+        found = np.searchsorted(self.starts, _moment(uid, timestamp), "right")
         owner = self.starts[np.maximum(found - 1, 0)] >> 33
-        return np.where(owner == uid, found, 0).astype(np.int32)[:, None]
+        return np.where((owner == uid) & (uid > 0), found, 0).astype(np.int32)[:, None]
+
+    def labels(self, codebook: Mapping[str, Mapping] | None = None) -> list[str]:
+        return [
+            f"user {uid} from {_date(start)}" if start else f"user {uid} from the start"
+            for uid, start in zip(*np.divmod(self.starts, 2**33), strict=True)
+        ]
+
+
+def _date(timestamp: int) -> str:
+    return str(np.datetime64(int(timestamp), "s").astype("datetime64[D]"))
 
 
 def _moment(uid: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
     return (uid << 33) + timestamp
+
+
+def _who_and_when(rows: pd.DataFrame, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """uid and timestamp (seconds since 1970) of rows, int64."""
+    return whole_numbers(column_of(rows, "uid", what), what), seconds(rows, what)
 
 
 def stretches(
@@ -79,11 +107,12 @@ def stretches(
         seed: of the random shares.
 
     Raises:
-        ValueError: a length below 1.
+        KeyError: the rows lack uid or timestamp.
+        ValueError: a length below 1, no rows, or a time that is none, see `columns.seconds`.
     """
-    if min(lengths) < 1:
+    if not all(length >= 1 for length in lengths):
         raise ValueError(f"lengths = {tuple(lengths)}: a stretch holds at least one rating")
-    uid, timestamp = train["uid"].to_numpy(np.int64), train["timestamp"].to_numpy(np.int64)
+    uid, timestamp = _who_and_when(_some(train), "stretches of the training rows")
     order = np.lexsort((timestamp, uid))
     uid, timestamp = uid[order], timestamp[order]
     first = np.flatnonzero(np.r_[True, uid[1:] != uid[:-1]])
@@ -95,9 +124,7 @@ def stretches(
         stretch = (position * number / n + share).astype(np.int64)
         begins = (position == 0) | np.r_[True, stretch[1:] != stretch[:-1]]
         starts = np.unique(_moment(uid, np.where(position == 0, 0, timestamp))[begins])
-        fields.append(
-            Stretch(f"stretch_{length}", "single", "timestamp", len(starts), wide=True, starts=starts)
-        )
+        fields.append(Stretch(f"stretch_{length}", "single", "timestamp", len(starts), starts=starts))
     return tuple(fields)
 
 
@@ -112,20 +139,31 @@ def describe(data, train: pd.DataFrame, components: int = 250, seed: int = 0) ->
         train: training rows, with uid, mid and timestamp.
         components: how many components stand for each set.
         seed: of the draw that `who_rated_what` starts from.
+
+    Raises:
+        KeyError: a frame lacks a column.
+        ValueError: no rows, an id beyond those of `data`, or a time that is none, see `columns.seconds`.
     """
-    timestamp = train["timestamp"].to_numpy(np.int64)
-    sizes = int(data.users.uid.max()), int(data.movies.mid.max())
+    what = "history of the training rows"
+    uid, timestamp = _who_and_when(_some(train), what)
+    sizes = FIELDS["uid"].described(data.users).size, FIELDS["mid"].described(data.movies).size
+    users, films = who_rated_what(train, sizes, components, seed)
     first = np.full(sizes[0] + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, train.uid.to_numpy(), timestamp)
+    np.minimum.at(first, uid, timestamp)
     start = int(timestamp.min()) // DAY * DAY
     n_days = int((timestamp.max() - start) // DAY + 1)
-    users, films = who_rated_what(train, sizes, components, seed)
     return (
         Day("day", "single", "timestamp", n_days, start=start),
         SinceFirst("since_first", "single", "timestamp", 18, first=first),
-        Feature("rated", "known", "uid", sizes[0], table=users),
-        Feature("raters", "known", "mid", sizes[1], table=films),
+        Feature("rated", "known", "uid", sizes[0], table=users, owner="user", penalty=15.0),
+        Feature("raters", "known", "mid", sizes[1], table=films, owner="film", penalty=15.0),
     )
+
+
+def _some(rows: pd.DataFrame) -> pd.DataFrame:
+    if not len(rows):
+        raise ValueError("there are no training rows")
+    return rows
 
 
 def who_rated_what(
@@ -149,11 +187,15 @@ def who_rated_what(
         Ids without a rating have zeros for components.
 
     Raises:
-        ValueError: there are fewer users or films than components.
+        KeyError: the rows lack uid or mid.
+        ValueError: there are fewer users or films than components, or an id is larger than `sizes` says.
     """
-    import tensorflow as tf
-
-    pairs = np.unique(train[["uid", "mid"]].to_numpy(np.int64), axis=0)
+    ids = [
+        ids_of(column_of(train, key, "who rated what"), "who rated what", size)
+        for key, size in zip(("uid", "mid"), sizes, strict=True)
+    ]
+    pairs = np.unique(np.concatenate(ids, axis=1), axis=0)
+    pairs = pairs[(pairs > 0).all(axis=1)]
     shape = sizes[0] + 1, sizes[1] + 1
     if not 0 < components < min(shape):
         raise ValueError(
@@ -161,17 +203,14 @@ def who_rated_what(
         )
     counts = [np.maximum(np.bincount(ids, minlength=n), 1) for ids, n in zip(pairs.T, shape, strict=True)]
     values = 1 / np.sqrt(counts[0][pairs[:, 0]] * counts[1][pairs[:, 1]])
-    matrix = tf.sparse.SparseTensor(pairs, values.astype(np.float32), shape)
-
-    def times(q: np.ndarray, transposed: bool = False) -> np.ndarray:
-        product = tf.sparse.sparse_dense_matmul(matrix, q.astype(np.float32), adjoint_a=transposed)
-        return product.numpy()
+    matrix = sparse.csr_array((values.astype(np.float32), tuple(pairs.T)), shape)
+    transposed = matrix.T.tocsr()
 
     spare = min(16, min(shape) - components)
-    films = np.random.default_rng(seed).normal(size=(shape[1], components + spare))
+    films = np.random.default_rng(seed).normal(size=(shape[1], components + spare)).astype(np.float32)
     for _ in range(iterations):
-        films, _ = np.linalg.qr(times(times(films), transposed=True))
-    users, _, turn = np.linalg.svd(times(films), full_matrices=False)
+        films, _ = np.linalg.qr(transposed @ (matrix @ films))
+    users, _, turn = np.linalg.svd(matrix @ films, full_matrices=False)
     tables = (users[:, :components], (films @ turn.T)[:, :components])
     return tuple(_scaled(table, count) for table, count in zip(tables, counts, strict=True))
 

@@ -6,18 +6,47 @@ free of TensorFlow calls, so that the same model runs on another Keras backend.
 
 from __future__ import annotations
 
+import numpy as np
+
 from deepfm_helpers._keras import keras
 
 ops = keras.ops
 register = keras.saving.register_keras_serializable(package="deepfm_helpers")
 
 MANY_IDS = 20_000
-"""A table with at most so many rows `KnownEmbedding` multiplies as a whole, about two of the batches that suit it."""
+"""`KnownEmbedding` multiplies a table of up to this many rows as a whole; that is about two large batches."""
 
 
 def _mask(ids, dtype):
     """1.0 where a slot holds a value, 0.0 where it is padding: (batch, slots, 1)."""
     return ops.expand_dims(ops.cast(ids > 0, dtype), -1)
+
+
+def _pool(slots, ids, pooling: str):
+    """What the slots of each row hold, (batch, slots, n), combined into one, (batch, 1, n); see `PoolValues`.
+
+    It is linear: the combined one-hot rows times a table are the combined vectors.
+    """
+    if pooling == "mean_with_padding":
+        return ops.mean(slots, axis=1, keepdims=True)
+    mask = _mask(ids, slots.dtype)
+    total = ops.sum(slots * mask, axis=1, keepdims=True)
+    if pooling == "mean":
+        return total / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1.0)
+    return total
+
+
+def _check_ids(layer: keras.layers.Layer, ids) -> None:
+    """Raises ValueError for ids without a row, where ids can be seen, which is not so in a compiled graph."""
+    try:
+        values = np.asarray(ids)
+    except (NotImplementedError, TypeError, ValueError):  # a tensor without numbers: TensorFlow, JAX, Keras
+        return
+    strange = values[(values < 0) | (values >= layer.input_dim) | (values % 1 != 0)]
+    if strange.size:
+        raise ValueError(
+            f"{layer.name}: id {strange[0]} has no row; the table holds whole numbers 0 … {layer.input_dim - 1}"
+        )
 
 
 @register
@@ -37,13 +66,7 @@ class PoolValues(keras.layers.Layer):
         self.pooling = pooling
 
     def call(self, embeddings, ids):
-        if self.pooling == "mean_with_padding":
-            return ops.mean(embeddings, axis=1, keepdims=True)
-        mask = _mask(ids, embeddings.dtype)
-        total = ops.sum(embeddings * mask, axis=1, keepdims=True)
-        if self.pooling == "mean":
-            return total / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1.0)
-        return total
+        return _pool(embeddings, ids, self.pooling)
 
     def compute_output_shape(self, embeddings_shape, ids_shape=None):
         return (embeddings_shape[0], 1, embeddings_shape[2])
@@ -53,11 +76,8 @@ class PoolValues(keras.layers.Layer):
 
 
 @register
-class OneHotEmbedding(keras.layers.Embedding):
-    """An embedding table for few values: the one-hot or multi-hot row times the table, instead of a look-up.
-
-    Same weights and same result as `keras.layers.Embedding`, followed by `PoolValues` if `pooling` is given. For
-    up to about a hundred values the product, and above all its gradient, takes less time than the look-up.
+class Embedding(keras.layers.Embedding):
+    """A table of vectors, in which ids are looked up.
 
     Args:
         input_dim: rows of the table.
@@ -65,6 +85,9 @@ class OneHotEmbedding(keras.layers.Embedding):
         pooling: None, or how the values of a multi-valued field are combined, see `PoolValues`.
 
     Input shape: ids (batch, slots). Output shape: (batch, slots, k), or (batch, 1, k) with pooling.
+
+    Raises:
+        ValueError: an id lies outside the table; not in a compiled graph, where ids cannot be seen.
     """
 
     def __init__(self, input_dim: int, output_dim: int, *args, pooling: str | None = None, **kwargs):
@@ -72,15 +95,9 @@ class OneHotEmbedding(keras.layers.Embedding):
         self.pooling = pooling
 
     def call(self, ids):
-        hot = ops.one_hot(ids, self.input_dim, dtype=self.compute_dtype)
-        if self.pooling == "mean_with_padding":
-            hot = ops.mean(hot, axis=1, keepdims=True)
-        elif self.pooling:
-            mask = _mask(ids, self.compute_dtype)
-            hot = ops.sum(hot * mask, axis=1, keepdims=True)
-            if self.pooling == "mean":
-                hot = hot / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1.0)
-        return ops.matmul(hot, self.embeddings)
+        _check_ids(self, ids)
+        vectors = super().call(ids)
+        return _pool(vectors, ids, self.pooling) if self.pooling else vectors
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], 1 if self.pooling else input_shape[1], self.output_dim)
@@ -90,8 +107,22 @@ class OneHotEmbedding(keras.layers.Embedding):
 
 
 @register
+class OneHotEmbedding(Embedding):
+    """An `Embedding` of few values: the one-hot or multi-hot row times the table, instead of a look-up.
+
+    The weights and the result are the same. For up to about a hundred values the product, and above all its
+    gradient, takes less time than the look-up.
+    """
+
+    def call(self, ids):
+        _check_ids(self, ids)
+        hot = ops.one_hot(ids, self.input_dim, dtype=self.compute_dtype)
+        return ops.matmul(_pool(hot, ids, self.pooling) if self.pooling else hot, self.embeddings)
+
+
+@register
 class KnownEmbedding(keras.layers.Layer):
-    """Vectors of ids of which numbers are known: a row of a fixed table times a trained matrix (equation eq-known).
+    """Vectors of ids about which numbers are known: a row of a fixed table times a trained matrix (eq-known).
 
     The whole table is multiplied and the ids are looked up in the product: with batches as large as the table that
     is less work than the product of every row of the batch. For tables of more than `MANY_IDS` rows it is the
@@ -104,6 +135,9 @@ class KnownEmbedding(keras.layers.Layer):
         embeddings_initializer, embeddings_regularizer: of the matrix (known, k).
 
     Input shape: ids (batch, slots). Output shape: (batch, slots, k).
+
+    Raises:
+        ValueError: an id lies outside the table; not in a compiled graph, where ids cannot be seen.
     """
 
     def __init__(
@@ -133,6 +167,7 @@ class KnownEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, ids):
+        _check_ids(self, ids)
         if self.input_dim <= MANY_IDS:
             return ops.take(ops.matmul(self.table, self.matrix), ids, axis=0)
         return ops.matmul(ops.take(self.table, ids, axis=0), self.matrix)

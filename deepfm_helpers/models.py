@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from deepfm_helpers import anatomy
 from deepfm_helpers._keras import keras
 from deepfm_helpers.features import Feature, post_features
 from deepfm_helpers.layers import (
     BatchL2,
+    Embedding,
     KnownEmbedding,
     Offset,
     OneHotEmbedding,
@@ -21,13 +23,11 @@ from deepfm_helpers.layers import (
 
 layers = keras.layers
 
-PART_LAYERS = {"first_order": "fm_1d_output", "second_order": "fm_2d_output", "deep": "deep_output"}
-"""The three parts of a DeepFM score, in the order in which the post concatenates them, and their layers."""
-
-PARTS = tuple(PART_LAYERS)
+PARTS = tuple(anatomy.PART_LAYERS)
+"""The three parts of a DeepFM score, in the order in which the post concatenates them."""
 
 FEW_VALUES = 100
-"""A field with at most so many values is embedded by `layers.OneHotEmbedding`."""
+"""The table of a field with at most so many values is a `layers.OneHotEmbedding`."""
 
 AS_PUBLISHED = {
     "describe": {
@@ -103,13 +103,11 @@ def fm_1d(
         raise ValueError(f"table_l2: no field {', '.join(sorted(unknown))}, and not first_order or deep")
     embedded, _ = _embed(features, inputs, 1, "1d", numeric_bias, embedding_spread, l2, table_l2)
     terms = [
-        layers.Reshape((1,), name=f"flat_1d_{f.name}")(e) for f, e in zip(features, embedded, strict=True)
+        layers.Reshape((1,), name=anatomy.step_name("flat", "1d", f.name))(e)
+        for f, e in zip(features, embedded, strict=True)
     ]
-    return (
-        layers.Add(name="fm_1d_output")(terms)
-        if len(terms) > 1
-        else layers.Identity(name="fm_1d_output")(terms[0])
-    )
+    name = anatomy.PART_LAYERS["first_order"]
+    return layers.Add(name=name)(terms) if len(terms) > 1 else layers.Identity(name=name)(terms[0])
 
 
 def fm_2d(
@@ -140,14 +138,15 @@ def fm_2d(
         *((x, f) for x, f in zip(inputs, features, strict=True) if not f.wide), strict=True
     )
     pooled, raw = _embed(features, inputs, k, "2d", numeric_bias, embedding_spread, l2, table_l2)
-    embed_2d = layers.Concatenate(axis=1, name="concat_embed_2d")(pooled) if len(pooled) > 1 else pooled[0]
+    embed_2d = layers.Concatenate(axis=1, name=anatomy.VECTORS)(pooled) if len(pooled) > 1 else pooled[0]
     within = [
-        PairwiseInteractions(name=f"pairs_within_{f.name}")(values, x)
+        PairwiseInteractions(name=anatomy.within_name(f.name))(values, x)
         for f, x, values in zip(features, inputs, raw, strict=True)
         if f.kind == "multi" and f.pooling == "multi_hot"
     ]
-    between = PairwiseInteractions(name="pairs_between_fields" if within else "fm_2d_output")(embed_2d)
-    return (layers.Add(name="fm_2d_output")([between, *within]) if within else between), embed_2d
+    name = anatomy.PART_LAYERS["second_order"]
+    between = PairwiseInteractions(name=anatomy.BETWEEN if within else name)(embed_2d)
+    return (layers.Add(name=name)([between, *within]) if within else between), embed_2d
 
 
 def deep_part(
@@ -172,17 +171,23 @@ def deep_part(
     Returns:
         Tensor (None, 1).
     """
-    y_dnn = layers.Flatten(name="flat_embed_2d")(embed_2d)
+    y_dnn = layers.Flatten(name=anatomy.LAID_END_TO_END)(embed_2d)
     for i, h in enumerate(dnn_dim):
         if dnn_dr and (i or dropout_on_embeddings):
             y_dnn = layers.Dropout(dnn_dr)(y_dnn)
         y_dnn = layers.Dense(
-            int(h), activation="relu", kernel_regularizer=_squares(weight_l2), name=f"deep_{i + 1}"
+            int(h),
+            activation="relu",
+            kernel_regularizer=_squares(weight_l2),
+            name=anatomy.hidden_name(i + 1),
         )(y_dnn)
     if dnn_dr and not dropout_on_embeddings:
         y_dnn = layers.Dropout(dnn_dr)(y_dnn)
     return layers.Dense(
-        1, activation=deep_activation, kernel_regularizer=_squares(weight_l2), name="deep_output"
+        1,
+        activation=deep_activation,
+        kernel_regularizer=_squares(weight_l2),
+        name=anatomy.PART_LAYERS["deep"],
     )(y_dnn)
 
 
@@ -280,7 +285,6 @@ def wide_deep_model(
     *,
     mean_rating: float = 0.0,
     embedding_spread: float | None = 0.01,
-    l2: float = 0.0,
     table_l2: Mapping[str, float] | None = None,
 ) -> keras.Model:
     """Wide & Deep: a linear model over fields and crosses plus a network on vectors (Cheng et al. 2016).
@@ -289,7 +293,7 @@ def wide_deep_model(
     """
     everything = [*features, *crosses]
     inputs = define_input_layers(everything)
-    shared = {"embedding_spread": embedding_spread, "l2": l2, "table_l2": table_l2}
+    shared = {"embedding_spread": embedding_spread, "table_l2": table_l2}
     wide = fm_1d(inputs, features=everything, **shared)
     _, embed_2d = fm_2d(inputs[: len(features)], k=k, features=features, **shared)
     deep = deep_part(embed_2d, dnn_dim, dnn_dr, weight_l2=(table_l2 or {}).get("deep", 0.0))
@@ -332,42 +336,42 @@ def _embed(
         first_order = table_l2.get("first_order", 0.0)
         own = table_l2.get(feature.name, first_order if feature.wide else 0.0)
         penalty = _squares(own if order == "2d" or feature.wide else first_order)
+        name = anatomy.table_name(feature.kind, order, feature.name)
+
+        def step(step: str, feature=feature) -> str:
+            return anatomy.step_name(step, order, feature.name)
+
+        values = None
         if feature.kind == "numeric":
             dense = layers.Dense(
                 k,
                 use_bias=numeric_bias,
                 kernel_initializer=start("glorot_uniform"),
                 kernel_regularizer=penalty,
-                name=f"num_dense_{order}_{feature.name}",
+                name=name,
             )
-            pooled.append(layers.Reshape((1, k), name=f"row_{order}_{feature.name}")(dense(x)))
-            raw.append(None)
-            continue
-        if feature.kind == "known":
-            known = KnownEmbedding(
-                *feature.table.shape,
-                k,
-                start("glorot_uniform"),
-                penalty,
-                name=f"known_embed_{order}_{feature.name}",
-            )
-            pooled.append(known(x))
+            vector = layers.Reshape((1, k), name=step("row"))(dense(x))
+        elif feature.kind == "known":
+            known = KnownEmbedding(*feature.table.shape, k, start("glorot_uniform"), penalty, name=name)
+            vector = known(x)
             known.table.assign(feature.table)
-            raw.append(None)
-            continue
-        few = feature.size <= FEW_VALUES
-        many_valued = feature.kind == "multi"
-        options = {"embeddings_regularizer": penalty, "name": f"cat_embed_{order}_{feature.name}"}
-        if few and many_valued and not l2 and feature.pooling != "multi_hot":
-            options["pooling"] = feature.pooling
-        embedding = OneHotEmbedding if few else layers.Embedding
-        values = embedding(feature.size + 1, k, start("uniform"), **options)(x)
-        if l2:
-            values = BatchL2(l2, name=f"l2_{order}_{feature.name}")(values, x)
-        if many_valued and "pooling" not in options:
-            pooled.append(PoolValues(feature.pooling, name=f"pool_{order}_{feature.name}")(values, x))
         else:
-            pooled.append(values)
+            pooling = feature.pooling if feature.kind == "multi" else None
+            apart = l2 or pooling == "multi_hot"  # the vectors of the single values are needed
+            embedding = OneHotEmbedding if feature.size <= FEW_VALUES else Embedding
+            vector = values = embedding(
+                feature.size + 1,
+                k,
+                start("uniform"),
+                embeddings_regularizer=penalty,
+                pooling=None if apart else pooling,
+                name=name,
+            )(x)
+            if l2:
+                vector = values = BatchL2(l2, name=step("l2"))(values, x)
+            if pooling and apart:
+                vector = PoolValues(pooling, name=step("pool"))(values, x)
+        pooled.append(vector)
         raw.append(values)
     return pooled, raw
 
@@ -375,10 +379,10 @@ def _embed(
 def _head(parts: list, head: str, mean_rating: float):
     """The parts as one score, (None, 1)."""
     if head == "sum":
-        join, output = layers.Add(name="sum_of_parts"), Offset(mean_rating, name="deepfm_output")
+        join, output = layers.Add(name=anatomy.SUM), Offset(mean_rating, name=anatomy.SCORE)
     elif head == "dense":
         start = keras.initializers.Constant(mean_rating)
-        join, output = layers.Concatenate(), layers.Dense(1, bias_initializer=start, name="deepfm_output")
+        join, output = layers.Concatenate(), layers.Dense(1, bias_initializer=start, name=anatomy.SCORE)
     else:
         raise ValueError(f"head = {head!r}: choose 'sum' or 'dense'")
     return output(join(parts) if len(parts) > 1 else parts[0])

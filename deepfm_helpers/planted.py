@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from itertools import combinations
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,11 @@ OCCUPATION_COUNTS = (
 FIRST_ORDER_SCALE = {"uid": 0.8, "mid": 1.0, "genre": 0.2, "gender": 0.1, "age": 0.2, "occupation": 0.1}
 FACTOR_SCALE = {"uid": 1.0, "mid": 1.0, "genre": 0.7, "gender": 0.4, "age": 0.4, "occupation": 0.3}
 
-ROWS_PER_CHUNK = 500_000
+# Of the noise-free score over the ratings, in stars: its mean, and the standard deviation of its two parts.
+MEAN, FIRST_ORDER_SD, SECOND_ORDER_SD = 3.6, 0.65, 0.5
+
+ROWS_PER_CHUNK = 500_000  # while drawing; another number draws other ratings
+ROWS_PER_BLOCK = 100_000  # while scoring
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,14 +77,14 @@ class Truth:
             ]
         )
 
-    def _features(self, ratings, movies, users, block: int = 100_000):
+    def _features(self, ratings, movies, users):
         """Yield, for each block of rows, the (weights, factors) of every feature; absent genres are zeros."""
         movies, users = movies.set_index("mid"), users.set_index("uid")
         genres = np.array([self._genres(text) for text in movies["movie_genre"]], "int64")
         place = pd.Series(np.arange(len(movies)), movies.index)
-        for start in range(0, max(len(ratings), 1), block):
-            uid = ratings["uid"].to_numpy()[start : start + block]
-            mid = ratings["mid"].to_numpy()[start : start + block]
+        for start in range(0, max(len(ratings), 1), ROWS_PER_BLOCK):
+            block = ratings[start : start + ROWS_PER_BLOCK]
+            uid, mid = block["uid"].to_numpy(), block["mid"].to_numpy()
             user = users.loc[uid]
             rows = [("uid", uid), ("mid", mid)]
             rows += [(field, user[field].map(self.rows[field]).to_numpy()) for field in FIELDS[3:]]
@@ -98,9 +103,6 @@ def planted(
     k: int = 4,
     seed: int = 0,
     *,
-    mean: float = 3.6,
-    first_order_sd: float = 0.65,
-    second_order_sd: float = 0.5,
     noise: float = 0.8,
 ) -> MovieLens:
     """Draw a dataset from a known factorization machine over user, film, genres, gender, age and occupation.
@@ -113,16 +115,17 @@ def planted(
         n_users, n_movies, n_ratings: sizes; a user rates a film at most once.
         k: length of the factors.
         seed: the same seed and sizes give the same frames.
-        mean: mean of the noise-free score.
-        first_order_sd, second_order_sd: standard deviation of the two parts of the score over the ratings.
         noise: standard deviation of the noise, in stars.
 
     Raises:
-        ValueError: a size below 1, or more ratings than pairs of user and film.
+        ValueError: a size that is no whole number from 1, a negative noise, or more ratings than pairs of user
+            and film.
     """
     for name, value in {"n_users": n_users, "n_movies": n_movies, "n_ratings": n_ratings, "k": k}.items():
-        if value < 1:
-            raise ValueError(f"{name} = {value}: must be 1 or more")
+        if not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name} = {value}: must be a whole number, 1 or more")
+    if not 0 <= noise < math.inf:
+        raise ValueError(f"noise = {noise}: must be a number of stars, 0 or more")
     if n_ratings > n_users * n_movies:
         raise ValueError(
             f"n_ratings = {n_ratings:,} is more than the {n_users * n_movies:,} pairs of "
@@ -141,10 +144,10 @@ def planted(
         rng.choice(n_movies, 20_000, p=popularity),
     )
     first, second = _parts(_side(w, V, user_rows), _side(w, V, film_rows), *sample)
-    first_scale, second_scale = _scale(first, first_order_sd), _scale(second, second_order_sd)
+    first_scale, second_scale = _scale(first, FIRST_ORDER_SD), _scale(second, SECOND_ORDER_SD)
     w = {field: first_scale * values for field, values in w.items()}
     V = {field: math.sqrt(second_scale) * values for field, values in V.items()}
-    w0 = mean - float(np.mean(first_scale * first + second_scale * second))
+    w0 = MEAN - float(np.mean(first_scale * first + second_scale * second))
     truth = Truth(w0, w, V, ROWS, noise)
 
     sides = _side(w, V, user_rows), _side(w, V, film_rows)

@@ -85,15 +85,17 @@ def fingerprint(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame
     """SHA-256 over the content of the three frames, in row order and whatever their index.
 
     Numbers enter as little-endian bytes and text as UTF-8 lines, so the same content has the same fingerprint
-    on every platform and whichever published format it was read from.
+    on every platform and whichever published format it was read from. Missing values have a mark of their own.
     """
     digest = hashlib.sha256()
     for table, frame in {"ratings": ratings, "movies": movies, "users": users}.items():
         for column, dtype in COLUMNS[table].items():
             digest.update(f"{table}.{column} {len(frame)}\n".encode())
+            missing = frame[column].isna()
             if dtype == "str":
-                digest.update("\n".join(frame[column]).encode())
+                digest.update("\n".join(frame[column].astype(object).mask(missing, "\0")).encode())
             else:
-                numbers = frame[column].to_numpy().astype(np.dtype(dtype).newbyteorder("<"), copy=False)
+                kind = np.dtype("float64" if missing.any() else dtype).newbyteorder("<")
+                numbers = frame[column].to_numpy(kind.newbyteorder("=")).astype(kind, copy=False)
                 digest.update(np.ascontiguousarray(numbers).data)
     return digest.hexdigest()

@@ -1,64 +1,39 @@
-"""How models are trained: compile, batches, callbacks, fit, resuming a run that was killed (chapter 7)."""
+"""How models are trained: compile, fit, stop early, keep the best weights (chapter 7)."""
 
 from __future__ import annotations
 
-import csv
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from deepfm_helpers import checkpoints
 from deepfm_helpers._keras import keras
+from deepfm_helpers.arrays import check_finite
+from deepfm_helpers.batches import Batches
+from deepfm_helpers.optimizers import FusedAdam
 
 Arrays = tuple[Sequence[np.ndarray], np.ndarray]
 
 
 def set_seed(seed: int, deterministic: bool = True) -> None:
-    """Fixes Python's, NumPy's and Keras' random numbers, and TensorFlow's choice of kernels.
+    """Seeds the random numbers of Python, NumPy and Keras, and makes TensorFlow's kernels deterministic.
 
-    The same seed on the same machine then gives the same weights; another processor may differ a little.
+    The same seed on the same machine then gives the same weights; on another processor they may differ a little.
 
     Args:
         seed: any whole number from 0 on.
-        deterministic: take only kernels that always compute in the same order. TensorFlow keeps to it for the rest of
-            the process, and then compiles nothing with XLA: `jit_compile` needs False in every call.
+        deterministic: use only kernels that always compute in the same order. TensorFlow keeps to that for the rest
+            of the process, and then compiles nothing with XLA: `jit_compile` needs False in every call.
     """
     keras.utils.set_random_seed(seed)
     if deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-
-
-@keras.saving.register_keras_serializable(package="deepfm_helpers")
-class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam, with its update as one TensorFlow operation instead of a dozen; elsewhere it is Keras' own.
-
-    The dozen read and write every table a dozen times; that is what large tables spend their step on.
-    """
-
-    def update_step(self, gradient, variable, learning_rate):
-        if keras.backend.backend() != "tensorflow" or self.amsgrad:
-            return super().update_step(gradient, variable, learning_rate)
-        import tensorflow as tf
-
-        i = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        used = (variable, self._momentums[i], self._velocities[i])
-        handles = [(v.value if isinstance(v, keras.Variable) else v).handle for v in used]
-        tf.raw_ops.ResourceApplyAdam(
-            **dict(zip(("var", "m", "v"), handles, strict=True)),
-            beta1_power=tf.pow(tf.cast(self.beta_1, step.dtype), step),
-            beta2_power=tf.pow(tf.cast(self.beta_2, step.dtype), step),
-            lr=tf.cast(learning_rate, step.dtype),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=tf.convert_to_tensor(gradient),
-        )
 
 
 def compile_model(
@@ -69,20 +44,27 @@ def compile_model(
     steps_per_execution: int = 1,
     jit_compile: bool = False,
 ) -> keras.Model:
-    """Compiles for squared error with Adam; `rmse` is measured in stars and leaves out any penalty.
+    """Compiles for squared error with Adam; the metric `rmse` is in stars and does not include penalties.
 
     Args:
         model: maps inputs to a score (None, 1).
         learning_rate: a number or a Keras learning-rate schedule.
-        averaging: momentum of a running mean of the weights, 0 for none; 1 / (1 - averaging) is about how many
-            steps it looks back. Keras puts the means in place of the weights when `fit` ends.
-        steps_per_execution: steps that run between two looks at the callbacks; moves no number.
-        jit_compile: compile the step with XLA. That takes seconds once for each shape of a batch, and dropout is
-            very slow with it on a processor; after that a step takes about half its time.
+        averaging: momentum of a running mean of the weights, 0 for none; the mean goes back over about
+            1 / (1 - averaging) steps. Keras puts the means in place of the weights when `fit` ends.
+        steps_per_execution: how many steps run between two calls of the callbacks; does not change the result.
+        jit_compile: compile the step with XLA. Compiling takes seconds for each new shape of a batch; after that a
+            step takes about half its time. With dropout it is very slow on a processor.
 
     Raises:
-        ValueError: `jit_compile` after `set_seed` has asked for deterministic kernels.
+        ValueError: `jit_compile` after `set_seed` has asked for deterministic kernels, or a layer that computes in
+            half precision.
     """
+    for layer in model.layers:
+        if layer.compute_dtype in ("float16", "bfloat16"):
+            raise ValueError(
+                f"layer {layer.name} computes in {layer.compute_dtype}, too coarse for this training: "
+                "call keras.config.set_dtype_policy('float32') before the model is built"
+            )
     model.compile(
         optimizer=FusedAdam(learning_rate, use_ema=averaging > 0, ema_momentum=averaging or 0.99),
         loss="mse",
@@ -97,82 +79,6 @@ def compile_model(
         )
     model.optimizer.build(model.trainable_variables)  # or else TensorFlow traces the first step twice
     return model
-
-
-class Batches:
-    """Training rows in batches, shuffled anew each epoch; the order of epoch e depends on (seed, e) alone.
-
-    That is what lets a run that was killed go on exactly as if it had not been.
-    """
-
-    def __init__(self, x: Sequence[np.ndarray], y: np.ndarray, batch_size: int, seed: int):
-        self.x, self.y, self.batch_size, self.seed = x, y, batch_size, seed
-        self.epoch = 0
-
-    def order(self) -> np.ndarray:
-        """Places of the rows in the order of this epoch, (n,)."""
-        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.y))
-
-    def __len__(self) -> int:
-        return -(-len(self.y) // self.batch_size)
-
-    def dataset(self):
-        """The batches (inputs, ratings) as a `tf.data.Dataset`; each pass over it goes in the order of its epoch.
-
-        TensorFlow alone gathers them, ahead of the training step, from a copy of the columns in types as narrow as
-        their values allow. The bytes of a row lie side by side, so that it is read in one place instead of one for
-        each column. Autotuning is off: with it, a pass began with up to three seconds in which nothing was computed.
-        """
-        import tensorflow as tf
-
-        packed = _packed((*self.x, self.y))
-        places = [packed.dtype.fields[name] for name in packed.dtype.names]
-        types = [column.dtype for column in (*self.x, self.y)]
-        table = tf.convert_to_tensor(packed.view(np.uint8).reshape(len(packed), -1))
-
-        def epoch(order):
-            def batch(i):
-                records = tf.gather(table, order[i * self.batch_size : (i + 1) * self.batch_size])
-                *x, y = (
-                    _unpacked(records, *place, dtype) for place, dtype in zip(places, types, strict=True)
-                )
-                return tuple(x), y
-
-            return tf.data.Dataset.range(len(self)).map(batch)
-
-        orders = tf.data.Dataset.from_generator(
-            lambda: iter([self.order()]), output_signature=tf.TensorSpec((None,), tf.int64)
-        )
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        counted = orders.flat_map(epoch).apply(tf.data.experimental.assert_cardinality(len(self)))
-        return counted.prefetch(2).with_options(options)
-
-
-def _packed(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """A record for each row, (n,), with a field of the narrowest type for each column."""
-    fields = [(f"column {i}", _narrow(column), column.shape[1:]) for i, column in enumerate(columns)]
-    records = np.empty(len(columns[0]), fields)
-    for (name, *_), column in zip(fields, columns, strict=True):
-        records[name] = column
-    return records
-
-
-def _unpacked(records, narrow: np.dtype, start: int, dtype: np.dtype):
-    """A column out of the bytes (batch, bytes) of some records: its field begins at `start`."""
-    import tensorflow as tf
-
-    values = tf.reshape(records[:, start : start + narrow.itemsize], (-1, narrow.base.itemsize))
-    return tf.cast(tf.reshape(tf.bitcast(values, narrow.base), (-1, *narrow.shape)), dtype)
-
-
-def _narrow(column: np.ndarray) -> np.dtype:
-    """The smallest signed type that holds these whole numbers; that of the column if they are not whole."""
-    if column.dtype.kind != "i" or not column.size:
-        return column.dtype
-    low, high = column.min(), column.max()
-    fits = (t for t in (np.int8, np.int16, np.int32) if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
-    return np.dtype(next(fits, column.dtype))
 
 
 def train(
@@ -194,18 +100,23 @@ def train(
 ) -> pd.DataFrame:
     """Fits a model and leaves it with the weights of its best epoch on the validation rows.
 
+    With a `folder` a run survives the end of its process. Called again with the same arguments after a kill, `train`
+    goes on after the last finished epoch, to the same numbers as a run that nothing interrupted. `epochs` may be
+    larger in the second call; `steps_per_execution`, `tensorboard` and `callbacks` are not compared. Called again
+    after a run that came to its end, `train` starts afresh. Another run than the one in the folder is refused.
+
     Args:
         model: from `models`; it is compiled here.
         train_xy, valid_xy: (inputs, ratings) from `features.df2xy`. Without validation rows all epochs run
             and the last weights stay.
-        epochs, batch_size: the usual.
+        epochs: at most so many passes over the training rows.
+        batch_size: rows in a batch.
         learning_rate, averaging, steps_per_execution, jit_compile: see `compile_model`. With averaging it is the
             running mean of the weights that is validated, and that the model is left with.
         patience: stop after this many epochs in a row without a lower validation RMSE.
         seed: fixes the order of the rows and what dropout drops, epoch by epoch.
-        folder: keeps `history.csv` and the weights of the last and the best epoch there, and at the end
-            `best.weights.h5`. Called again with the same arguments after a kill, training goes on after the
-            last finished epoch, to the same numbers. Called again after a finished run, it starts afresh.
+        folder: where `history.csv` and weights are kept, see `checkpoints`; in the end the weights are in
+            `best.weights.h5`.
         tensorboard: also write TensorBoard logs to `folder/tensorboard`.
         callbacks: further Keras callbacks.
 
@@ -213,11 +124,15 @@ def train(
         One row per epoch, with epoch (from 1), loss (with penalties), rmse, val_loss, val_rmse, seconds.
 
     Raises:
-        ValueError: no training or validation rows, `tensorboard` without a folder, or see `compile_model`.
+        ValueError: no rows, arrays that do not fit together, or a number in them that is not finite; another run in
+            the folder, or a damaged one; `tensorboard` without a folder; or see `compile_model`.
+        FloatingPointError: a loss is not finite at the end of an epoch. The epochs before it stay in the folder.
+        RuntimeError: another process trains in the folder.
+        OSError: the folder cannot be written.
     """
-    x, y = train_xy
-    if len(y) == 0 or (valid_xy is not None and len(valid_xy[1]) == 0):
-        raise ValueError(f"{'valid_xy' if len(y) else 'train_xy'} holds no rows; check the split")
+    data = _named(model, "train_xy", train_xy)
+    if valid_xy is not None:
+        data |= _named(model, "valid_xy", valid_xy)
     if tensorboard and folder is None:
         raise ValueError("tensorboard=True needs a folder to write the logs to")
     compile_model(
@@ -227,51 +142,85 @@ def train(
         steps_per_execution=steps_per_execution,
         jit_compile=jit_compile,
     )
-    batches = Batches(x, y, batch_size, seed)
-    keeper = _Keeper(batches, patience if valid_xy is not None else None, folder)
-    chain = [keeper, *([keras.callbacks.SwapEMAWeights()] if averaging else []), *callbacks]
-    if tensorboard:
-        chain.append(keras.callbacks.TensorBoard(Path(folder) / "tensorboard"))
-    finished = keeper.resume(model)
-    if not keeper.out_of_patience():
-        model.fit(
-            batches.dataset(),
-            initial_epoch=finished,
-            epochs=epochs,
-            shuffle=False,  # Keras would deal the batches in an order that no seed of ours fixes
-            validation_data=None if valid_xy is None else (tuple(valid_xy[0]), valid_xy[1]),
-            validation_batch_size=16_384,
-            callbacks=chain,
-            verbose=0,
+    decisive = {
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "patience": patience,
+        "averaging": averaging,
+        "seed": seed,
+        "jit_compile": jit_compile,
+    }
+    run = checkpoints.describe_run(model, decisive, data) if folder is not None else None
+    with checkpoints.TrainingFolder(folder, run) if run else nullcontext() as kept:
+        rows = kept.resume(model) if kept else []
+        if len(rows) > epochs:
+            raise ValueError(
+                f"{folder} holds {len(rows)} finished epochs of this run, more than epochs={epochs}: "
+                "ask for at least as many, or choose another folder"
+            )
+        batches = Batches(*train_xy, batch_size, seed)
+        keeper = _Keeper(batches, patience if valid_xy is not None else None, rows, kept)
+        chain = [keeper, *([keras.callbacks.SwapEMAWeights()] if averaging else []), *callbacks]
+        if tensorboard:
+            chain.append(keras.callbacks.TensorBoard(Path(folder) / "tensorboard"))
+        if not keeper.out_of_patience():
+            model.fit(
+                batches.dataset(),
+                initial_epoch=len(rows),
+                epochs=epochs,
+                shuffle=False,  # Keras would deal the batches in an order that no seed of ours fixes
+                validation_data=None if valid_xy is None else (tuple(valid_xy[0]), valid_xy[1]),
+                validation_batch_size=16_384,
+                callbacks=chain,
+                verbose=0,
+            )
+        keeper.leave_best(model)
+    return checkpoints.history(rows)
+
+
+def _named(model: keras.Model, name: str, xy: Arrays) -> dict[str, np.ndarray]:
+    """The arrays of some rows under names for messages; refuses what cannot be trained on."""
+    x, y = xy
+    if len(y) == 0:
+        raise ValueError(f"{name} holds no rows; check the split")
+    tensors = getattr(model, "inputs", None) or ()  # a model of another class may not know its inputs yet
+    inputs = [tensor.name for tensor in tensors] or [f"input {i}" for i in range(len(x))]
+    if len(x) != len(inputs):
+        raise ValueError(
+            f"{name} holds {len(x)} inputs, but the model has {len(inputs)}: {', '.join(inputs)}"
         )
-    keeper.leave_best(model)
-    return keeper.history()
+    named = {f"{name}, {i}": np.asarray(a) for i, a in zip(inputs, x, strict=True)}
+    named |= {f"{name}, ratings": np.asarray(y)}
+    if np.shape(y)[1:] not in [(), (1,)]:
+        raise ValueError(
+            f"{name}: ratings have shape {np.shape(y)}; expected one number for each row, (n,) or (n, 1)"
+        )
+    for what, array in named.items():
+        if len(array) != len(y):
+            raise ValueError(f"{what} has {len(array)} rows, but there are {len(y)} ratings")
+        check_finite(array, what)
+    return named
 
 
 class _Keeper(keras.callbacks.Callback):
-    """Deals the rows of each epoch, keeps history and weights, stops when patience is out, and resumes.
+    """Deals the rows of each epoch, keeps history and weights, and stops when patience is out.
 
-    In the folder, `history.csv` is what counts: it is replaced in one step, after the weights of its last
-    epoch are safe and before older ones go. So whenever the run is killed, the weights it needs are there.
+    Args:
+        batches: gets the number of each epoch.
+        patience: see `train`; None: never stop.
+        rows: one dict for each finished epoch; filled here.
+        kept: the folder, if there is one; without it the best weights are kept in memory.
     """
 
-    def __init__(self, batches: Batches, patience: int | None, folder: str | Path | None):
+    def __init__(
+        self,
+        batches: Batches,
+        patience: int | None,
+        rows: list[Mapping[str, float]],
+        kept: checkpoints.TrainingFolder | None,
+    ):
         super().__init__()
-        self.batches, self.patience, self.rows, self.best = batches, patience, [], []
-        self.folder = Path(folder) if folder is not None else None
-
-    def resume(self, model: keras.Model) -> int:
-        """Takes up the killed run in the folder, if there is one; returns how many epochs it finished."""
-        if self.folder is None or not (self.folder / "history.csv").exists():
-            return 0
-        with open(self.folder / "history.csv", newline="", encoding="utf-8") as file:
-            rows = [{name: float(text) for name, text in row.items()} for row in csv.DictReader(file)]
-        if not self._file(len(rows)).exists():  # that run came to its end
-            return 0
-        self.rows = [row | {"epoch": int(row["epoch"])} for row in rows]
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(self._file(len(rows)))
-        return len(rows)
+        self.batches, self.patience, self.rows, self.kept, self.best = batches, patience, rows, kept, []
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.epoch = epoch
@@ -282,65 +231,35 @@ class _Keeper(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
+        for name, value in logs.items():
+            if not np.isfinite(value):
+                rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+                raise FloatingPointError(
+                    f"epoch {epoch + 1}: {name} is {value}. The training has diverged, most likely because the "
+                    f"learning_rate ({rate:g}) is too high; build the model anew and train it with a lower one"
+                )
         self.rows.append({"epoch": epoch + 1, **logs, "seconds": time.perf_counter() - self.started})
-        if self.folder:
-            self._save()
-        elif self._best_epoch() == len(self.rows):
+        if self.kept:
+            self.kept.save(self.model, self.rows)
+        elif checkpoints.best_epoch(self.rows) == len(self.rows):
             optimizer = self.model.optimizer  # with averaging it holds the running means
-            kept = self.model.weights + (optimizer.variables if optimizer.use_ema else [])
-            self.best = [(v, keras.ops.convert_to_numpy(v)) for v in kept]
+            variables = self.model.weights + (optimizer.variables if optimizer.use_ema else [])
+            self.best = [(v, keras.ops.convert_to_numpy(v)) for v in variables]
         self.model.stop_training = self.model.stop_training or self.out_of_patience()
 
     def out_of_patience(self) -> bool:
-        return self.patience is not None and len(self.rows) - self._best_epoch() >= self.patience
+        return (
+            self.patience is not None and len(self.rows) - checkpoints.best_epoch(self.rows) >= self.patience
+        )
 
     def leave_best(self, model: keras.Model) -> None:
         """Gives the model the best weights; in the folder only they and the history stay."""
         if not self.rows:
             return
-        if self.folder is None:
-            for variable, value in self.best:
-                variable.assign(value)
-        else:
-            model.load_weights(self._file(self._best_epoch()))
+        if self.kept:
+            self.kept.load(model, checkpoints.best_epoch(self.rows))
+        for variable, value in self.best:
+            variable.assign(value)
         model.optimizer.finalize_variable_values(model.trainable_variables)  # the running means, if asked for
-        if self.folder is not None:
-            self._write_weights(model, self.folder / "best.weights.h5")
-            self._drop_all_but()
-
-    def history(self) -> pd.DataFrame:
-        columns = ["epoch", "loss", "rmse", "val_loss", "val_rmse", "seconds"]
-        return pd.DataFrame(self.rows).reindex(
-            columns=[c for c in columns if self.rows and c in self.rows[0]]
-        )
-
-    def _best_epoch(self) -> int:
-        """The epoch (from 1) with the lowest validation RMSE; the last one without validation rows.
-
-        Not the lowest `val_loss`: Keras adds the penalties of `table_l2` to it.
-        """
-        if not self.rows or self.patience is None:
-            return len(self.rows)
-        return 1 + int(np.argmin(np.nan_to_num([row["val_rmse"] for row in self.rows], nan=np.inf)))
-
-    def _file(self, epoch: int) -> Path:
-        return self.folder / f"epoch-{epoch:04d}.weights.h5"
-
-    def _save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        last = self._file(len(self.rows))
-        self._write_weights(self.model, last)
-        part = self.folder / "history.csv.part"
-        self.history().to_csv(part, index=False)
-        os.replace(part, self.folder / "history.csv")
-        self._drop_all_but(self._file(self._best_epoch()), last)
-
-    def _write_weights(self, model: keras.Model, path: Path) -> None:
-        part = self.folder / "part.weights.h5"
-        model.save_weights(part)
-        os.replace(part, path)
-
-    def _drop_all_but(self, *kept: Path) -> None:
-        for file in self.folder.glob("epoch-*.weights.h5"):
-            if file not in kept:
-                file.unlink()
+        if self.kept:
+            self.kept.finish(model)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from deepfm_helpers import fetching
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -14,12 +16,12 @@ def real_data():
 
     With DEEPFM_REQUIRE_REAL_DATA set it fails instead.
     """
-    root = Path(os.environ.get("DEEPFM_DATA") or SHARED_DATA)
+    root = fetching.data_folder() or SHARED_DATA
 
     def folder(name: str) -> Path:
-        if not (root / name).is_dir():
+        if not (path := fetching.within(root, name)):
             missing = pytest.fail if os.environ.get("DEEPFM_REQUIRE_REAL_DATA") else pytest.skip
-            missing(f"no folder {name} in {root}: set DEEPFM_DATA")
-        return root / name
+            missing(f"no {name} in {root}: set DEEPFM_DATA")
+        return path
 
     return folder

@@ -33,7 +33,7 @@ STAGES = {
     "stored outputs": STORED,
     "other numerics": STORED,
     "reruns": [*PYTEST, "tests", "-m", "reruns"],
-    "pages": ["-m", "deepfm_helpers.build", "stored"],
+    "pages": ["-m", "deepfm_helpers.press", "stored"],
     "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together
 }
 

@@ -9,7 +9,8 @@ from functools import partial
 
 from nbval.plugin import IPyNbCell
 
-from deepfm_helpers.chapters import CLAIM_MIME, RECORD_MIME, echo
+from deepfm_helpers.claims import CLAIM_MIME
+from deepfm_helpers.records import RECORD_MIME, echo
 
 SUMS = 1e-6  # how far two sums of the same floats may differ, relative to their size, in any order of adding
 ZERO = 1e-9  # and how far a sum may be from zero that would be zero without rounding

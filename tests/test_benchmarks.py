@@ -1,5 +1,6 @@
 """The pure parts of benchmarks/: rows, their file, ratios, the printed table and the command line."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -377,6 +378,34 @@ def test_larger_sizes_are_compared_with_the_first_turn_by_turn(monkeypatch):
     assert {row["n"] for row in rows} == {3}
 
 
+def test_each_page_is_opened_once_a_round(monkeypatch, tmp_path):
+    from contextlib import nullcontext
+    from urllib.request import urlopen
+
+    from benchmarks import pages
+
+    asked = []
+
+    def visit(browser, address):
+        asked.append((browser, urlopen(address).read().decode()))
+        return 2.0 * len(asked), 1.0 * len(asked)
+
+    for name in ("index", "a", "b"):
+        (tmp_path / f"{name}.html").write_text(name)
+    monkeypatch.setattr(pages, "HTML", tmp_path)
+    monkeypatch.setattr(pages, "visit", visit)
+    monkeypatch.setattr(pages.printing, "chromium", lambda: nullcontext("Chromium"))
+    monkeypatch.setattr(pages.checks, "toc_entries", lambda toc: ["a", "b"])
+    rows = run.pages(run.parse(["pages", "--rounds", "3"]))
+    assert asked == [("Chromium", "a"), ("Chromium", "b")] * 3
+    assert [(row["data"], row["metric"], row["value"], row["n"], row["seconds"]) for row in rows] == [
+        ("a", "seconds", 6.0, 3, 6.0),
+        ("a", "cpu_seconds", 3.0, 3, 6.0),
+        ("b", "seconds", 8.0, 3, 8.0),
+        ("b", "cpu_seconds", 4.0, 3, 8.0),
+    ]
+
+
 def test_splits_hold_out_what_they_say(tmp_path, monkeypatch):
     from benchmarks import splits
     from deepfm_helpers import datasets
@@ -400,3 +429,108 @@ def test_splits_hold_out_what_they_say(tmp_path, monkeypatch):
     assert len(train) == 980
     with pytest.raises(ValueError, match="choose random or time"):
         splits.load("ml-1m", "u1", 1)
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """The columns that the driver stores for the peers, with fields of every kind but those of the training rows."""
+    from benchmarks.systems import protocol
+    from deepfm_helpers import datasets, features
+
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_000, seed=3)
+    monkeypatch.setattr(datasets, "load", lambda name: data)
+    monkeypatch.setattr(run, "BUILD", tmp_path)
+    monkeypatch.setattr(run.splits, "fields", lambda data: features.describe(data, features.FIELDS))
+    return (
+        data,
+        features.describe(data, features.FIELDS),
+        protocol.table(run._table("ml-100k", "random", 1)[0]),
+    )
+
+
+def stand_in(monkeypatch, **modules):
+    """Modules of libraries that only the peers' environment has."""
+    for name, attributes in modules.items():
+        monkeypatch.setitem(sys.modules, name.replace("__", "."), SimpleNamespace(**attributes))
+
+
+def test_deepctr_takes_whatever_fields_are_described(table, monkeypatch):
+    data, fields, rows = table
+    given = {}
+
+    class Model:
+        def __init__(self, columns, *_, **__):
+            given["columns"] = columns
+
+        def compile(self, *_, **__):
+            pass
+
+        def fit(self, x, *_, **__):
+            given["x"] = x
+
+    stand_in(
+        monkeypatch,
+        tf_keras=SimpleNamespace(
+            utils=SimpleNamespace(set_random_seed=int),
+            callbacks=SimpleNamespace(EarlyStopping=dict),
+            Model=object,
+        ).__dict__,
+        deepctr={},
+        deepctr__utils={},
+        deepctr__feature_column={
+            "DenseFeat": lambda name: ("dense", name),
+            "SparseFeat": lambda name, rows, embedding_dim: ("one", name, rows),
+            "VarLenSparseFeat": lambda column, maxlen, combiner: ("many", *column[1:], maxlen),
+        },
+        deepctr__models={"DeepFM": Model},
+    )
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    monkeypatch.delitem(sys.modules, "benchmarks.systems.deepctr", raising=False)
+    deepctr = importlib.import_module("benchmarks.systems.deepctr")
+    request = dict.fromkeys(("seed", "k", "dnn_dim", "dropout", "epochs", "batch_size", "patience"), 1)
+    deepctr.fit(rows, request)
+    expected = {
+        "numeric": lambda f: ("dense", f.name),
+        "single": lambda f: ("one", f.name, f.size + 1),
+        "multi": lambda f: ("many", f.name, f.size + 1, f.slots),
+    }
+    assert given["columns"] == [expected[f.kind](f) for f in fields]
+    assert list(given["x"]) == [f.name for f in fields]
+    assert "year" in given["x"]
+    monkeypatch.delitem(sys.modules, "benchmarks.systems.deepctr")
+
+
+def test_myfm_takes_whatever_fields_of_users_and_films_are_described(table, monkeypatch):
+    data, fields, rows = table
+    stand_in(monkeypatch, myfm={}, myfm__utils={}, myfm__utils__callbacks={"RegressionCallback": object})
+    monkeypatch.delitem(sys.modules, "benchmarks.systems.myfm", raising=False)
+    myfm = importlib.import_module("benchmarks.systems.myfm")
+    for owner, about in zip(("user", "film"), myfm.descriptions(rows, full=False), strict=True):
+        mine = [f for f in fields if f.owner == owner]
+        key = {"user": "uid", "film": "mid"}[owner]
+        mine.sort(key=lambda f: f.name != key)  # the id comes first
+        assert [matrix.shape[1] for matrix in about] == [f.size + 1 if f.size else 1 for f in mine]
+        frame = data.users if owner == "user" else data.movies
+        frame = frame[frame[key].isin(np.r_[rows[f"train_{key}"], rows[f"test_{key}"]].ravel())]
+        for f, matrix in zip(mine, about, strict=True):
+            found = matrix.toarray()[frame[key]]
+            for row, values in zip(found, f.encode(frame), strict=True):
+                if f.kind == "numeric":
+                    assert row.tolist() == values.tolist()
+                else:
+                    assert row.nonzero()[0].tolist() == sorted(values[values > 0])
+    monkeypatch.delitem(sys.modules, "benchmarks.systems.myfm")
+
+
+def test_the_changes_to_the_full_model_change_what_they_say():
+    from benchmarks.systems import book
+    from deepfm_helpers import datasets, features, history, recipes
+
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_000, seed=3)
+    rows = data.ratings
+    fields = (*features.describe(data), *history.describe(data, rows, 4), *history.stretches(rows))
+    usual, weaker, one = (
+        recipes._factors(made["penalty"], fields, 1) for made in (book.FULL, book.WEAKER, book.ALIKE)
+    )
+    assert weaker == {name: value if name == "deep" else 0.7 * value for name, value in usual.items()}
+    assert one == dict.fromkeys(usual, 20.0) | {"deep": 1e-4}

@@ -1,18 +1,36 @@
 """The driver and its checks, on a book of one chapter made here."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import pytest
 
-from deepfm_helpers import build, chapters, checks, reruns
+from deepfm_helpers.files import only_one
+from deepfm_helpers.press import __main__ as driver
+from deepfm_helpers.press import (
+    addresses,
+    checks,
+    executing,
+    kernels,
+    ledger,
+    recording,
+    site,
+)
+from deepfm_helpers.press.checkout import HERE, BuildFailed, Checkout
+from deepfm_helpers.press.jobs import Job
 
-ROOT = Path(__file__).resolve().parents[1]
 CODE = (
-    "from deepfm_helpers.chapters import claim, record\n"
+    "from deepfm_helpers.claims import claim\n"
+    "from deepfm_helpers.records import record\n"
     "record(double=2 * seed)\n"
     'claim(f"twice {seed} is even", 2 * seed % 2 == 0)'
 )
@@ -33,123 +51,165 @@ def write_chapter(path: Path, *code: str, text: str = "# A chapter") -> Path:
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    """A project of one chapter and one page of prose, with planted data that nobody has to draw."""
+def here(tmp_path, monkeypatch) -> Checkout:
+    """A checkout with one chapter and one page of prose."""
     root = tmp_path / "project"
     (root / "book").mkdir(parents=True)
-    shutil.copytree(ROOT / "book" / "_static", root / "book" / "_static")
+    shutil.copytree(HERE.root / "book" / "_static", root / "book" / "_static")
     (root / "book" / "intro.md").write_text("# A book\n\nThe [ledger](ledger.md).\n")
     (root / "_toc.yml").write_text(
         "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/01_one\n- file: book/ledger\n"
     )
     for name in ("_config.yml", "book/references.bib"):
-        shutil.copy2(ROOT / name, root / name)
+        shutil.copy2(HERE.root / name, root / name)
     package = root / "deepfm_helpers"
     (package / "records").mkdir(parents=True)
-    (package / "helper.py").write_text("x = 1\n")
+    for name in ("__init__", "claims", "records", "unused"):
+        (package / f"{name}.py").write_text(f'"""The module {name}."""\n\nx = 1\n')
     write_chapter(root / "notebooks" / "01_one.ipynb", CODE)
-    monkeypatch.setattr(build, "ROOT", root)
-    monkeypatch.setattr(build, "NOTEBOOKS", root / "notebooks")
-    monkeypatch.setattr(build, "BUILD", root / "_build")
-    data = SimpleNamespace(
-        name="planted",
-        ratings=range(1000),
-        provenance=SimpleNamespace(source="drawn from a seed", fingerprint="0123456789abcdef"),
+    for variable in ("DEEPFM_REPOSITORY_URL", "DEEPFM_SITE_URL", "DEEPFM_LAUNCH_BRANCH"):
+        monkeypatch.delenv(variable, raising=False)
+    return Checkout(root)
+
+
+DATA = SimpleNamespace(
+    name="planted",
+    ratings=range(1000),
+    provenance=SimpleNamespace(source="drawn from a seed", fingerprint="0123456789abcdef"),
+)
+
+
+def test_notebooks_are_named_by_number_name_or_path(here):
+    two = write_chapter(here.root / "notebooks" / "02_two.ipynb")
+    one = here.root / "notebooks" / "01_one.ipynb"
+    assert here.select() == [one, two]
+    assert here.select(["02"]) == here.select(["02_two"]) == here.select(["notebooks/02_two.ipynb"]) == [two]
+    with pytest.raises(BuildFailed, match="no single notebook is called 03; there are 01_one, 02_two"):
+        here.select(["03"])
+
+
+def test_execute_stores_outputs_and_ledger_and_nothing_that_a_check_refuses(here, capsys):
+    one = here.root / "notebooks" / "01_one.ipynb"
+    bad = write_chapter(
+        here.root / "notebooks" / "02_bad.ipynb", "from pathlib import Path\nprint(Path.cwd())"
     )
-    monkeypatch.setattr(build, "load_data", lambda dataset: data)
-    monkeypatch.delenv("DEEPFM_REPOSITORY_URL", raising=False)
-    monkeypatch.delenv("DEEPFM_SITE_URL", raising=False)
-    return root
-
-
-def test_notebooks_are_named_by_number_name_or_path(root):
-    two = write_chapter(root / "notebooks" / "02_two.ipynb")
-    one = root / "notebooks" / "01_one.ipynb"
-    assert build.select() == [one, two]
-    assert (
-        build.select(["02"]) == build.select(["02_two"]) == build.select(["notebooks/02_two.ipynb"]) == [two]
-    )
-    with pytest.raises(build.BuildFailed, match="no single notebook is called 03; there are 01_one, 02_two"):
-        build.select(["03"])
-
-
-def test_execute_stores_outputs_and_ledger_and_nothing_that_a_check_refuses(root, capsys):
-    one = root / "notebooks" / "01_one.ipynb"
-    bad = write_chapter(root / "notebooks" / "02_bad.ipynb", "from pathlib import Path\nprint(Path.cwd())")
-    worse = write_chapter(root / "notebooks" / "03_worse.ipynb", "seed / 0")
+    worse = write_chapter(here.root / "notebooks" / "03_worse.ipynb", "seed / 0")
     before = bad.read_bytes(), worse.read_bytes()
-    with pytest.raises(build.BuildFailed, match="2 of 3 notebooks failed: 0._"):
-        build.execute()
+    with pytest.raises(BuildFailed, match="2 of 3 notebooks failed: 0._"):
+        executing.store_outputs(here)
     printed = capsys.readouterr().out
     assert "shows a path of this machine" in printed
     assert "ZeroDivisionError" in printed
     assert (bad.read_bytes(), worse.read_bytes()) == before
     assert checks.notebook_problems(one) == []
-    assert reruns.records(one) == {"double": 2}
-    ledger = (root / "book" / "ledger.md").read_text()
+    assert kernels.metrics_of(one) == {"double": 2}
+    ledger = (here.root / "book" / "ledger.md").read_text()
     assert "## [A chapter](../notebooks/01_one.ipynb)" in ledger
     assert "1. twice 1 is even.  \n   `` 2 * seed % 2 == 0 ``" in ledger
     assert "Claims in all: 1." in ledger
 
 
-def test_a_book_is_built_once_and_then_only_what_changed(root, capsys):
-    index = build.book("planted", 1)
+def test_a_book_is_built_once_and_then_only_what_changed(here, capsys):
+    index = driver.book(here, DATA, 1)
     first = capsys.readouterr().out
     assert "0 of 1 chapters are up to date" in first
     assert "[1/1] 01_one" in first
     assert "data: planted (drawn from a seed), fingerprint 0123456789ab" in first
     assert index.as_uri() in first
-    assert index.relative_to(root).as_posix() == "_build/planted/html/index.html"
+    assert index.relative_to(here.root).as_posix() == "_build/planted/html/index.html"
     page = (index.parent / "notebooks" / "01_one.html").read_text()
     assert "twice 1 is even" in page
     assert "cdn" not in page
     assert "About 5 minutes to read" in page
     stamped = index.stat().st_mtime_ns
 
-    build.book("planted", 1)
+    driver.book(here, DATA, 1)
     again = capsys.readouterr().out
     assert "1 of 1 chapters are up to date" in again
     assert "the pages are up to date" in again
     assert index.stat().st_mtime_ns == stamped
 
-    (root / "deepfm_helpers" / "helper.py").write_text("x = 2\n")
-    write_chapter(root / "notebooks" / "01_one.ipynb", CODE, "{}['x']")
-    with pytest.raises(build.BuildFailed, match="1 of 1 notebooks failed: 01_one"):
-        build.book("planted", 1)
+    write_chapter(here.root / "notebooks" / "01_one.ipynb", CODE, text="# A better title\n\nAnd a sentence.")
+    driver.book(here, DATA, 1)
+    assert "1 of 1 chapters are up to date" in capsys.readouterr().out
+    page = (index.parent / "notebooks" / "01_one.html").read_text()
+    assert "A better title" in page
+    assert "twice 1 is even" in page
+    stamped = index.stat().st_mtime_ns
+
+    write_chapter(here.root / "notebooks" / "01_one.ipynb", CODE, "{}['x']")
+    with pytest.raises(BuildFailed, match="1 of 1 notebooks failed: 01_one"):
+        driver.book(here, DATA, 1)
     assert index.stat().st_mtime_ns == stamped  # the book built last is still there, whole
 
 
-def test_a_reference_that_leads_nowhere_stops_the_book(root):
-    (root / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
-    (root / "book" / "intro.md").write_text("# A book\n\nSee {ref}`nowhere`.\n")
-    with pytest.raises(build.BuildFailed, match="nowhere"):
-        build.sphinx(root, root / "site")
+@pytest.mark.parametrize("spoilt", ["", "{", "[]", '{"cells": []}'])
+def test_an_executed_chapter_that_cannot_be_read_is_due_again(here, capsys, spoilt):
+    executing.executed_chapters(here, "planted", "f", here.built, 1)
+    (kept,) = (here.built / "executed").glob("*/01_one.ipynb")
+    kept.write_text(spoilt)
+    (path,) = executing.executed_chapters(here, "planted", "f", here.built, 1)
+    assert capsys.readouterr().out.count("0 of 1 chapters are up to date") == 2
+    assert checks.notebook_problems(path) == []
 
 
-def test_the_key_of_a_chapter_holds_all_it_depends_on(root):
-    def key(parameters=None, fingerprint="f"):
-        jobs = build.chapter_jobs(parameters or {}, fingerprint, root / "cache")
-        return jobs[0].output.parent.name
-
-    keys = [key(), key({"dataset": "planted"}), key(fingerprint="g")]
-    (root / "deepfm_helpers" / "records" / "01_one.json").write_text("{}")
-    keys.append(key())
-    (root / "deepfm_helpers" / "helper.py").write_text("x = 3\n")
-    keys.append(key())
-    write_chapter(root / "notebooks" / "01_one.ipynb", CODE, text="# Another title")
-    keys.append(key())
-    assert len(set(keys)) == len(keys)
-    assert key() == keys[-1]
+def test_a_reference_that_leads_nowhere_stops_the_book(here):
+    (here.root / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
+    (here.root / "book" / "intro.md").write_text("# A book\n\nSee {ref}`nowhere`.\n")
+    with pytest.raises(BuildFailed, match="nowhere"):
+        site.sphinx(here.root, here.root / "site")
 
 
-def test_records_keep_one_run_per_seed_and_start_anew_with_other_data(root, monkeypatch):
-    versions = {"python": "3"}
-    monkeypatch.setattr(chapters, "versions", lambda: versions)
-    path = root / "deepfm_helpers" / "records" / "01_one.json"
+def test_a_chapter_is_due_when_something_changed_that_its_outputs_depend_on_and_not_otherwise(here):
+    chapter = here.root / "notebooks" / "01_one.ipynb"
+
+    def key(dataset="ml-100k", fingerprint="f"):
+        return executing.chapter_jobs(here, dataset, fingerprint, here.built)[0].output.parent.name
+
+    def rewrite(name: str, text: str) -> str:
+        (here.package / f"{name}.py").write_text(text)
+        return key()
+
+    first = key()
+    assert len({first, key("planted"), key(fingerprint="g")}) == 3
+
+    (here.package / "book.mplstyle").write_text("figure.dpi: 100\n")
+    (here.package / "records" / "02_two.json").write_text("{}")
+    assert rewrite("unused", "x = 2\n") == first
+    assert rewrite("claims", '"""Said otherwise."""\n\n# why\nx = (1)\n') == first
+    write_chapter(chapter, CODE, text="# Another title\n\nAnother sentence.")
+    assert key() == first
+
+    assert rewrite("records", "from deepfm_helpers import unused\n") != first
+    before = key()
+    assert rewrite("unused", "x = 3\n") != before  # reached by way of another module
+    before = key()
+    write_chapter(chapter, CODE, "2")
+    assert key() != before
+
+
+def test_a_chapter_that_shows_source_code_or_recorded_numbers_depends_on_their_text(here):
+    chapter = here.root / "notebooks" / "01_one.ipynb"
+
+    def key():
+        return executing.chapter_jobs(here, "ml-100k", "f", here.built)[0].output.parent.name
+
+    write_chapter(chapter, CODE, "import inspect", "%precision 3", "recorded_runs('02_two')")
+    before = key()
+    (here.package / "claims.py").write_text('"""Said otherwise."""\n\nx = 1\n')
+    after = key()
+    assert after != before
+    (here.package / "records" / "02_two.json").write_text("{}")
+    assert key() != after
+
+
+def test_records_keep_one_run_per_seed_and_start_anew_with_other_data(here):
+    path = here.root / "deepfm_helpers" / "records" / "01_one.json"
 
     def add(seed, value, fingerprint="f"):
-        job = build.Job(Path("01_one.ipynb"), Path("out"), {"dataset": "ml-1m", "seed": seed})
-        build._add_to_record(job, {"rmse": value, "losses": [value]}, 1.26, fingerprint)
+        job = Job(Path("01_one.ipynb"), Path("out"), {"dataset": "ml-1m", "seed": seed})
+        made_with = {"fingerprint": fingerprint, "versions": {"python": "3"}}
+        recording.add_to_record(here, job, {"rmse": value, "losses": [value]}, 1.26, made_with)
         return json.loads(path.read_text())
 
     add(2, 0.123456789)
@@ -174,38 +234,43 @@ def test_records_keep_one_run_per_seed_and_start_anew_with_other_data(root, monk
         ("", None),
     ],
 )
-def test_only_a_known_repository_gets_buttons(root, monkeypatch, remote, url):
-    monkeypatch.setattr(build, "_git", lambda *arguments: remote if arguments[0] == "remote" else "main")
-    (root / "book" / "ledger.md").write_text("# Ledger\n")
-    build.stage(root / "staged", [])
-    config = (root / "staged" / "_config.yml").read_text()
-    assert build.repository_url() == url
+def test_only_a_known_repository_gets_buttons(here, remote, url):
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", here.root], check=True)
+    if remote:
+        here.git("remote", "add", "origin", remote)
+    (here.root / "book" / "ledger.md").write_text("# Ledger\n")
+    site.stage(here, here.root / "staged", [])
+    config = (here.root / "staged" / "_config.yml").read_text()
+    assert addresses.repository_url(here) == url
     assert "secret" not in config
     assert ("repository:" in config) is (url is not None)
     assert ("launch_buttons:" in config) is (url is not None and "github" in url)
     assert "colab_url" not in config
 
 
-def test_colab_is_offered_where_a_branch_has_notebooks_that_fetch_the_book(root, monkeypatch):
+def test_colab_is_offered_where_a_branch_has_notebooks_that_fetch_the_book(here, monkeypatch):
     monkeypatch.setenv("DEEPFM_REPOSITORY_URL", "https://github.com/some/book")
     monkeypatch.setenv("DEEPFM_LAUNCH_BRANCH", "launch")
-    (root / "book" / "ledger.md").write_text("# Ledger\n")
-    build.stage(root / "staged", [])
-    config = (root / "staged" / "_config.yml").read_text()
+    (here.root / "book" / "ledger.md").write_text("# Ledger\n")
+    site.stage(here, here.root / "staged", [])
+    config = (here.root / "staged" / "_config.yml").read_text()
     assert "colab_url" in config
     assert "branch: launch" in config
-    for copy in sorted(build.launch_copies().glob("*.ipynb")):
-        ours, copied = (nbformat.read(p, as_version=4) for p in (build.NOTEBOOKS / copy.name, copy))
+    for copy in sorted(addresses.launch_copies(here).glob("*.ipynb")):
+        ours, copied = (nbformat.read(p, as_version=4) for p in (here.notebooks / copy.name, copy))
         first = copied.cells.pop(1)
         assert copied.cells == ours.cells
         assert "git clone --quiet --depth 1 https://github.com/some/book /content/book" in first.source
-    assert len(list(build.launch_copies().glob("*.ipynb"))) == len(list(build.NOTEBOOKS.glob("*.ipynb"))) > 0
+    assert (
+        len(list(addresses.launch_copies(here).glob("*.ipynb")))
+        == len(list(here.notebooks.glob("*.ipynb")))
+        > 0
+    )
 
 
-def test_without_an_address_there_is_nothing_to_launch(root, monkeypatch):
-    monkeypatch.setattr(build, "repository_url", lambda: None)
-    with pytest.raises(build.BuildFailed, match="DEEPFM_REPOSITORY_URL"):
-        build.launch_copies()
+def test_without_an_address_there_is_nothing_to_launch(here):
+    with pytest.raises(BuildFailed, match="DEEPFM_REPOSITORY_URL"):
+        addresses.launch_copies(here)
 
 
 @pytest.mark.parametrize(
@@ -218,11 +283,27 @@ def test_without_an_address_there_is_nothing_to_launch(root, monkeypatch):
         (None, None, None),
     ],
 )
-def test_the_address_of_the_pages_follows_from_the_repository(root, monkeypatch, repository, named, url):
-    monkeypatch.setattr(build, "repository_url", lambda: repository)
-    if named:
-        monkeypatch.setenv("DEEPFM_SITE_URL", named)
-    assert build.site_url() == url
+def test_the_address_of_the_pages_follows_from_the_repository(here, monkeypatch, repository, named, url):
+    for variable, value in (("DEEPFM_REPOSITORY_URL", repository), ("DEEPFM_SITE_URL", named)):
+        if value:
+            monkeypatch.setenv(variable, value)
+    assert addresses.site_url(here) == url
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DEEPFM_LAUNCH_BRANCH", 'm"><script>alert(1)</script>'),
+        ("DEEPFM_LAUNCH_BRANCH", "two words"),
+        ("DEEPFM_SITE_URL", 'https://book.org/"><script>'),
+        ("DEEPFM_SITE_URL", "javascript:alert(1)"),
+    ],
+)
+def test_what_the_environment_says_reaches_a_page_only_if_it_is_harmless(here, monkeypatch, variable, value):
+    monkeypatch.setenv("DEEPFM_REPOSITORY_URL", "https://github.com/some/book")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(BuildFailed, match=f"{variable} = "):
+        site.stage(here, here.root / "staged", [])
 
 
 @pytest.mark.parametrize(
@@ -239,6 +320,7 @@ def test_the_address_of_the_pages_follows_from_the_repository(root, monkeypatch,
         (lambda nb: output(nb, "display_data", data={"image/svg+xml": "<dc:date>"}), "SVG with its date"),
         (lambda nb: nb.cells[2].metadata.update(tags=["hide-cell,"]), "not a valid notebook: 'hide-cell,'"),
         (lambda nb: caption_two(nb), "2 outputs; give the figure its own cell"),
+        (lambda nb: nb.cells[2].metadata.update(mystnb={"figure": {}}), "a figure caption and no figure"),
         (lambda nb: nb.cells[2].metadata.update(execution={}), "time stamps of its run"),
         (
             lambda nb: nb.cells[2].metadata.update(tags=["papermill-error-cell-tag"]),
@@ -307,15 +389,98 @@ def add(site: Path, text: str) -> None:
     (site / "a.html").write_text((site / "a.html").read_text() + text)
 
 
-def test_the_command_line_reports_a_failure_in_one_line(root, capsys):
-    assert build.main(["execute", "42"]) == 1
+def test_the_command_line_reports_a_failure_in_one_line(here, capsys):
+    assert driver.main(["execute", "42"], here) == 1
     assert capsys.readouterr().err == "error: no single notebook is called 42; there are 01_one\n"
-    assert build.main(["serve"]) == 1
-    assert "run `make book`" in capsys.readouterr().err
+
+
+def test_a_message_is_printed_whatever_characters_the_terminal_knows(here):
+    write_chapter(here.root / "notebooks" / "01_one.ipynb", 'raise ValueError("x ≤ 3")')
+    code = f"""
+from pathlib import Path
+from deepfm_helpers.press import __main__ as driver
+from deepfm_helpers.press.checkout import Checkout
+raise SystemExit(driver.main(["execute"], Checkout(Path({str(here.root)!r}))))
+"""
+    script = here.root.parent / "drive.py"
+    script.write_text(f"if __name__ == '__main__':{textwrap.indent(code, '    ')}")
+    done = subprocess.run(
+        [sys.executable, script],
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        encoding="cp1252",
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ValueError: x \\u2264 3" in done.stdout
+    assert done.stderr == "error: 1 of 1 notebooks failed: 01_one\n"
+
+
+def test_only_one_build_at_a_time_works_on_a_checkout(here, capsys):
+    with only_one(here.built / "lock"):
+        holder = subprocess.run(
+            [sys.executable, "-c", ONE_MORE, here.root], capture_output=True, text=True, check=False
+        )
+    assert holder.returncode == 1
+    assert holder.stderr == f"error: another build is running (pid {os.getpid()})\n"
+    assert driver.main(["execute", "42"], here) == 1
+    assert "no single notebook is called 42" in capsys.readouterr().err  # the lock is gone with its holder
+
+
+ONE_MORE = """
+import sys
+from pathlib import Path
+from deepfm_helpers.press import __main__ as driver
+from deepfm_helpers.press.checkout import Checkout
+sys.exit(driver.main(["execute"], Checkout(Path(sys.argv[1]))))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
+def test_workers_and_kernels_end_with_the_driver(here, signal_):
+    note = here.root / "kernel.pid"
+    write_chapter(
+        here.root / "notebooks" / "01_one.ipynb",
+        "import os, time\nfrom pathlib import Path\n"
+        f"_ = Path({str(note)!r}).write_text(f'{{os.getpid()}} {{os.getppid()}}')",
+        "time.sleep(300)",
+    )
+    script = here.root.parent / "drive.py"
+    script.write_text(f"if __name__ == '__main__':\n{textwrap.indent(ONE_MORE, '    ')}")
+    driving = subprocess.Popen([sys.executable, script, here.root], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(
+            lambda: driving.poll() is not None or note.is_file() and len(note.read_text().split()) == 2
+        )
+        kernel, worker = map(int, note.read_text().split())
+        driving.send_signal(signal_)
+        driving.wait()
+        wait_until(lambda: not is_running(worker) and not is_running(kernel))
+    finally:
+        driving.kill()
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended already."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text() if Path("/proc/self").exists() else ""
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return ") Z " not in status
+
+
+def wait_until(holds, seconds: float = 120) -> None:
+    """Wait until ``holds()`` is true; fail if it takes too long."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.2)
 
 
 def test_the_check_of_a_claim_is_found_in_its_cell():
     source = "for n in (1, 2):\n    claim(\n        f'{n}',\n        n > 0,\n    )\nclaim('b', holds=x == y)"
-    assert build._check_of(source, 2) == "`` n > 0 ``"
-    assert build._check_of(source, 6) == "`` x == y ``"
-    assert build._check_of("%time claim('a', True)", 1) == "checked in the cell that states it"
+    assert ledger._check_of(source, 2) == "`` n > 0 ``"
+    assert ledger._check_of(source, 6) == "`` x == y ``"
+    assert ledger._check_of("%time claim('a', True)", 1) == "checked in the cell that states it"

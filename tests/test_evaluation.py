@@ -26,6 +26,82 @@ def test_rmse_and_mae_by_hand():
     assert evaluation.rmse(Y, Y) == evaluation.mae(Y, Y) == 0
 
 
+PAIRED = {
+    "rmse": evaluation.rmse,
+    "mae": evaluation.mae,
+    "paired_difference": evaluation.paired_difference,
+    "zeroed": lambda y, prediction: evaluation.zeroed(frame_of(prediction), y),
+    "mse_drop_by_subset": lambda y, prediction: evaluation.mse_drop_by_subset(frame_of(prediction), y),
+}
+
+
+def frame_of(deep):
+    """Parts of which one is given: a frame has one number in each cell, so the other array takes other shapes."""
+    return pd.DataFrame({"first_order": 0.5, "deep": np.ravel(deep), "bias": 3.5})
+
+
+def same(one, other):
+    if isinstance(one, dict):
+        return one == other
+    return np.array_equal(np.asarray(one, float), np.asarray(other, float), equal_nan=True)
+
+
+@pytest.mark.parametrize("metric", PAIRED.values(), ids=PAIRED)
+def test_a_column_is_compared_row_by_row_and_not_with_every_row(metric):
+    prediction = np.array([3.5, 2.5, 4.0, 3.0])
+    by_rows = metric(Y, prediction)
+    for y, p in [(Y[:, None], prediction), (Y, prediction[:, None]), (Y[:, None], prediction[:, None])]:
+        assert same(metric(y, p), by_rows)
+    assert same(metric(pd.Series(Y, index=[3, 2, 1, 0]), list(prediction)), by_rows)
+
+
+@pytest.mark.parametrize("metric", PAIRED.values(), ids=PAIRED)
+@pytest.mark.parametrize(
+    ("y", "shape"), [(Y[:3], r"\(3,\)"), (Y[None], r"\(1, 4\)"), (np.stack([Y, Y], axis=1), r"\(4, 2\)")]
+)
+def test_arrays_of_other_shapes_are_refused_by_every_metric(metric, y, shape):
+    with pytest.raises(ValueError, match=rf"has shape {shape}, \w+ has shape \(4,\)"):
+        metric(y, Y)
+
+
+@pytest.mark.parametrize("metric", PAIRED.values(), ids=PAIRED)
+def test_no_rows_are_refused_by_every_metric(metric):
+    with pytest.raises(ValueError, match="there are no rows"):
+        metric(Y[:0], Y[:0])
+
+
+@pytest.mark.parametrize("metric", PAIRED.values(), ids=PAIRED)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_refused_by_every_metric(metric, value):
+    bad = np.array([4.0, 2.0, value, 3.0])
+    for y, prediction in [(bad, Y), (Y, bad), (Y, bad[:, None])]:
+        with pytest.raises(ValueError, match=rf"\w+: row 2 \(counted from 0\) is {value}"):
+            metric(y, prediction)
+
+
+def test_a_single_number_stands_for_every_row():
+    assert evaluation.rmse(Y, 3.0) == evaluation.rmse(Y, np.full(4, 3.0))
+    with pytest.raises(ValueError, match=r"y has shape \(\), prediction has shape \(\)"):
+        evaluation.rmse(4.0, 3.0)
+
+
+def test_shares_of_no_variance_of_no_rows_and_of_missing_numbers_are_refused():
+    with pytest.raises(ValueError, match="no variance"):
+        evaluation.variance_shares(PARTS.assign(first_order=1.0, second_order=0.0, deep=0.0))
+    with pytest.raises(ValueError, match="no rows"):
+        evaluation.variance_shares(PARTS[:0])
+    with pytest.raises(ValueError, match="deep: row 1 .* is nan"):
+        evaluation.variance_shares(PARTS.assign(deep=[0.0, np.nan, 1.0, 2.0]))
+
+
+def test_baselines_of_a_missing_rating_are_refused():
+    train = pd.DataFrame({"uid": [1, 2], "mid": [1, 1], "rating": [4.0, np.nan]})
+    with pytest.raises(ValueError, match="rating: row 1"):
+        evaluation.bias_predictions(train, train)
+    with pytest.raises(ValueError, match="y: row 1"):
+        evaluation.baselines(train[:1], train)
+
+
 def test_rmse_of_float32_is_computed_in_float64():
     y = np.full(1_000_000, 16_777_216.0, np.float32)
     assert evaluation.rmse(y, y - 1) == 1.0
@@ -152,21 +228,6 @@ def test_the_parts_of_an_fm_add_up_too():
     np.testing.assert_allclose(parts.sum(axis=1), evaluation.predict(model, x), rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("probability", "freedom", "value"),
-    [
-        (0.975, 1, 12.706),
-        (0.975, 2, 4.303),
-        (0.975, 4, 2.776),
-        (0.95, 9, 1.833),
-        (0.8, 4, 0.941),
-        (0.975, 120, 1.980),
-    ],
-)
-def test_quantiles_of_t_are_those_of_the_tables(probability, freedom, value):
-    assert evaluation.t_quantile(probability, freedom) == pytest.approx(value, abs=1e-3)
-
-
 def test_a_paired_difference_by_hand():
     found = evaluation.paired_difference([1.0, 2.0, 3.5], [0.5, 1.0, 2.0])
     assert found.difference == pytest.approx(1.0)
@@ -185,6 +246,16 @@ def test_the_interval_covers_as_often_as_it_says():
         found = evaluation.paired_difference(base + rng.normal(0.3, 1, size=5), base)
         covered += found.low <= 0.3 <= found.high
     assert 0.92 <= covered / 400 <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("runs", "t"), [(2, 12.7062), (5, 2.7764), (121, 1.9799), (351, 1.9668), (2000, 1.9612)]
+)
+def test_the_interval_is_as_wide_as_the_tables_of_t_say(runs, t):
+    difference = np.random.default_rng(1).normal(size=runs)
+    found = evaluation.paired_difference(difference, np.zeros(runs))
+    half = t * difference.std(ddof=1) / np.sqrt(runs)
+    assert found.high - found.difference == pytest.approx(half, rel=1e-4)
 
 
 def test_one_run_has_no_interval():

@@ -60,6 +60,15 @@ def test_text2seq_by_hand():
         text2seq(FILMS, truncating="left")
 
 
+def test_text2seq_takes_films_and_not_letters():
+    for wrong in (text2seq, genre_index):
+        with pytest.raises(TypeError, match=r"one string, 'Comedy\|Drama'.*give a list of strings"):
+            wrong("Comedy|Drama")
+        with pytest.raises(TypeError, match="genres are text such as 'Comedy|Drama', not 7"):
+            wrong(["Drama", 7])
+    assert text2seq(["Comedy|Drama", None, np.nan, pd.NA]).tolist() == [[1, 2], [0, 0], [0, 0], [0, 0]]
+
+
 @pytest.mark.parametrize("n_genre", [None, 1, 2, 5, 15, 40])
 @pytest.mark.parametrize("truncating", ["pre", "post"])
 @pytest.mark.parametrize("maxlen", [1, 2, 3, None])
@@ -228,6 +237,29 @@ def test_each_split_holds_out_what_its_name_says(joined):
 def test_a_split_is_fixed_by_its_seed(joined, by):
     rows = [split_rows(joined, 0.2, seed=seed, by=by)[1].index.tolist() for seed in (1, 1, 2)]
     assert rows[0] == rows[1] != rows[2]
+
+
+def test_a_rating_that_is_missing_names_its_row(data, joined):
+    fields = describe(data, ("uid",))
+    with pytest.raises(ValueError, match="targets: column 'rating', row 7: nan is no finite number"):
+        df2xy(joined.assign(rating=joined.rating.where(joined.index != 7)), fields)
+    with pytest.raises(TypeError, match="targets: column 'rating', row 0: '4' is of type str"):
+        df2xy(joined.assign(rating="4"), fields)
+
+
+def test_rows_without_a_user_stay_together(joined):
+    rows = joined.assign(uid=joined.uid.where(joined.uid != 3))
+    for seed in range(5):
+        kept, out = split_rows(rows, 0.3, seed=seed, by="user")
+        assert 0 in (kept.uid.isna().sum(), out.uid.isna().sum())
+        assert not set(kept.uid.dropna()) & set(out.uid.dropna())
+
+
+def test_a_split_names_the_column_that_it_needs():
+    rows = pd.DataFrame({"rating": range(10)})
+    for by, column in (("time", "timestamp"), ("user", "uid")):
+        with pytest.raises(KeyError, match=f"split by {by}: no column '{column}'; the frame has rating"):
+            split_rows(rows, 0.2, by=by)
 
 
 def test_a_random_split_favours_no_row():

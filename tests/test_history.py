@@ -1,5 +1,9 @@
 """Fields made of training rows: what they hold, and that the held-out rows leave no trace in them."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,7 +78,7 @@ def test_time_since_the_first_rating_doubles_from_bin_to_bin(split):
     since = history.describe(data, train, 2)[1]
     user = int(train.uid.iloc[0])
     first = int(train.timestamp[train.uid == user].min())
-    quarters = np.array([-4, 0, 0.9, 1, 3, 7, 15, 10**7])
+    quarters = np.array([-4, 0, 0.9, 1, 3, 7, 15, 10**6])
     rows = pd.DataFrame({"uid": user, "timestamp": (first + quarters * 900).astype("int64")})
     assert since.encode(rows)[:, 0].tolist() == [1, 1, 1, 2, 3, 4, 5, since.size]
 
@@ -143,3 +147,111 @@ def test_more_components_than_films_are_refused(split):
     data, train, _ = split
     with pytest.raises(ValueError, match="choose 1 to"):
         history.describe(data, train, 500)
+
+
+WAYS = {
+    "dates": lambda t: pd.to_datetime(t, unit="s"),
+    "dates in seconds": lambda t: pd.to_datetime(t, unit="s").astype("datetime64[s]"),
+    "dates of a time zone": lambda t: pd.to_datetime(t, unit="s", utc=True).dt.tz_convert("America/Chicago"),
+    "dates as objects": lambda t: pd.to_datetime(t, unit="s").astype(object),
+    "fractions of seconds": lambda t: t + 0.25,
+    "seconds that could be missing": lambda t: t.astype("Int64"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_times_may_be_dates_in_training_and_test_rows(split, way):
+    data, train, test = split
+    other_train, other_test = (rows.assign(timestamp=way(rows.timestamp)) for rows in (train, test))
+    fields = [*history.describe(data, train, 4), *history.stretches(train)]
+    others = [*history.describe(data, other_train, 4), *history.stretches(other_train)]
+    assert [f.size for f in fields] == [f.size for f in others]
+    for rows, other_rows in ((train, other_train), (test, other_test)):
+        for one, other in zip(told(fields, rows), told(others, other_rows), strict=True):
+            np.testing.assert_array_equal(one, other)
+    late, other_late = (features.split_rows(rows, 0.1, by="time")[1] for rows in (train, other_train))
+    assert late.index.tolist() == other_late.index.tolist()
+
+
+WRONG = {
+    "milliseconds": (lambda t: t * 1_000, ValueError, "these look like milliseconds, divide by 1,000"),
+    "microseconds": (lambda t: t * 10**6, ValueError, "these look like microseconds"),
+    "nanoseconds": (lambda t: t * 10**9, ValueError, "these look like nanoseconds"),
+    "before 1970": (lambda t: t - 2**32, ValueError, "lies before 1970"),
+    "missing": (lambda t: t.astype(float).mask(t == t.iloc[3]), ValueError, "no finite number"),
+    "missing date": (
+        lambda t: pd.to_datetime(t, unit="s").mask(t == t.iloc[3]),
+        ValueError,
+        "NaT is no time",
+    ),
+    "text": (lambda t: t.astype(str), TypeError, "is of type str"),
+    "durations": (lambda t: pd.to_timedelta(t, unit="s"), TypeError, "is of type Timedelta"),
+}
+
+
+@pytest.mark.parametrize(("way", "error", "message"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_seconds_is_said_wherever_times_are_read(split, way, error, message):
+    data, train, _ = split
+    wrong = train.assign(timestamp=way(train.timestamp))
+    fields = [f for f in (*history.describe(data, train, 4), *history.stretches(train)) if f.table is None]
+    assert {type(f) for f in fields} == {history.Day, history.SinceFirst, history.Stretch}
+    readers = [
+        lambda: history.describe(data, wrong, 4),
+        lambda: history.stretches(wrong),
+        lambda: features.split_rows(wrong, 0.1, by="time"),
+        *(lambda f=f: f.encode(wrong) for f in fields),
+    ]
+    for read in readers:
+        with pytest.raises(error, match=f"column 'timestamp', row .*{message}"):
+            read()
+
+
+@pytest.mark.parametrize("column", ["uid", "mid", "timestamp"])
+def test_a_missing_column_of_the_training_rows_is_named(split, column):
+    data, train, _ = split
+    with pytest.raises(KeyError, match=f"no column '{column}'; the frame has "):
+        history.describe(data, train.drop(columns=column), 4)
+    if column != "mid":
+        with pytest.raises(KeyError, match=f"stretches of the training rows: no column '{column}'"):
+            history.stretches(train.drop(columns=column))
+
+
+def test_a_user_beyond_those_of_the_data_is_refused(split):
+    data, train, _ = split
+    stranger = train.assign(uid=train.uid.where(train.uid != train.uid.iloc[0], 10**6))
+    with pytest.raises(ValueError, match=r"ids \d to 1000000 do not fit 0 … 80"):
+        history.describe(data, stranger, 4)
+    since = history.describe(data, train, 4)[1]
+    with pytest.raises(ValueError, match="feature since_first: ids"):
+        since.encode(stranger)
+
+
+def test_training_rows_without_a_user_leave_no_trace(split):
+    data, train, test = split
+    holed = pd.concat([train, train.tail(40).assign(uid=None)], ignore_index=True)
+    for one, other in zip(
+        *(told(history.describe(data, rows, 4)[2:], test) for rows in (train, holed)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    for field in (*history.describe(data, holed, 4)[1:2], *history.stretches(holed)):
+        assert not field.encode(test.assign(uid=None)).any()
+
+
+def test_no_training_rows_are_said(split):
+    data, train, _ = split
+    for make in (lambda rows: history.describe(data, rows, 4), history.stretches):
+        with pytest.raises(ValueError, match="no training rows"):
+            make(train.iloc[:0])
+
+
+def test_the_history_needs_no_tensorflow():
+    code = """
+import sys
+from deepfm_helpers import datasets, history
+data = datasets.planted(40, 30, 300)
+history.describe(data, data.ratings, 4)
+assert not {"tensorflow", "keras"} & set(sys.modules), "imported"
+"""
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )

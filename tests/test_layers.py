@@ -7,7 +7,15 @@ import pytest
 
 from deepfm_helpers._keras import keras
 from deepfm_helpers.features import POOLINGS
-from deepfm_helpers.layers import BatchL2, Offset, OneHotEmbedding, PairwiseInteractions, PoolValues
+from deepfm_helpers.layers import (
+    BatchL2,
+    Embedding,
+    KnownEmbedding,
+    Offset,
+    OneHotEmbedding,
+    PairwiseInteractions,
+    PoolValues,
+)
 
 RNG = np.random.default_rng(0)
 IDS = np.array([[3, 1, 0], [2, 0, 0], [0, 0, 0], [1, 2, 3], [0, 2, 0]], np.int32)
@@ -51,14 +59,42 @@ def test_the_vector_of_padding_has_no_say(pooling):
 
 
 @pytest.mark.parametrize("pooling", [None, *POOLINGS])
-def test_a_one_hot_row_times_the_table_is_the_look_up(pooling):
+@pytest.mark.parametrize("table", [Embedding, OneHotEmbedding])
+def test_pooling_by_the_table_is_keras_look_up_and_pooling_after_it(table, pooling):
     look_up = keras.layers.Embedding(4, 5)
     expected = look_up(IDS) if pooling is None else PoolValues(pooling)(look_up(IDS), IDS)
-    one_hot = OneHotEmbedding(4, 5, pooling=pooling)
-    one_hot.build(IDS.shape)
-    one_hot.set_weights(look_up.get_weights())
-    np.testing.assert_allclose(numpy(one_hot(IDS)), numpy(expected), atol=1e-6)
-    assert one_hot.compute_output_shape(IDS.shape) == expected.shape
+    layer = table(4, 5, pooling=pooling)
+    layer.build(IDS.shape)
+    layer.set_weights(look_up.get_weights())
+    np.testing.assert_allclose(numpy(layer(IDS)), numpy(expected), atol=1e-6)
+    assert layer.compute_output_shape(IDS.shape) == expected.shape
+
+
+TABLES = {
+    "look-up": lambda: Embedding(5, 2, name="mid"),
+    "one-hot rows": lambda: OneHotEmbedding(5, 2, name="mid"),
+    "pooled look-up": lambda: Embedding(5, 2, pooling="mean", name="mid"),
+    "pooled one-hot rows": lambda: OneHotEmbedding(5, 2, pooling="mean", name="mid"),
+    "known": lambda: KnownEmbedding(5, 3, 2, name="mid"),
+}
+
+
+@pytest.mark.parametrize("wrong", [7, 5, -1, 3.5, np.nan])
+@pytest.mark.parametrize("made", TABLES)
+def test_an_id_without_a_row_is_refused(made, wrong):
+    layer = TABLES[made]()
+    assert layer(np.array([[0, 4]])).shape[-1] == 2
+    with pytest.raises(ValueError, match=f"mid: id {wrong} has no row; the table holds whole numbers 0 … 4"):
+        layer(np.array([[1, wrong]]))
+    ids = keras.Input((2,), dtype="int32")
+    model = keras.Model(ids, layer(ids))
+    with pytest.raises(ValueError, match="has no row"):
+        model(keras.ops.convert_to_tensor([[9, 1]]))
+    assert model.predict(np.array([[0, 4]], np.int32), verbose=0).shape[-1] == 2  # a compiled graph
+
+
+def test_no_ids_are_no_wrong_ids():
+    assert OneHotEmbedding(5, 2)(np.zeros((0, 3), np.int32)).shape == (0, 3, 2)
 
 
 def pairs_by_loop(vectors):
@@ -126,6 +162,8 @@ def test_offset_starts_at_its_argument_and_learns():
         (PairwiseInteractions(name="pairs"), "name", "pairs"),
         (Offset(3.5), "start", 3.5),
         (OneHotEmbedding(4, 5, pooling="mean"), "pooling", "mean"),
+        (Embedding(4, 5, pooling="sum"), "pooling", "sum"),
+        (KnownEmbedding(6, 3, 2), "known", 3),
         (BatchL2(0.25), "l2", 0.25),
     ],
     ids=lambda value: type(value).__name__,

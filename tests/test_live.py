@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from deepfm_helpers import build, datasets, evaluation, features, live, models, plots, recommending
+from deepfm_helpers import anatomy, datasets, evaluation, features, models, plots, recommending
+from deepfm_helpers.press import live
+from deepfm_helpers.press.checkout import HERE, Checkout
 
 
 def made(data, fields=None, **options):
@@ -59,26 +60,27 @@ def test_the_tables_of_the_script_are_those_of_the_model(data, trained, export):
     warm = np.isin(films, train.mid)
     assert 0 < warm.sum() < len(films)
     for field, f in zip(exported["fields"], fields, strict=True):
-        for key, order in (("w", "1d"), ("v", "2d")):
-            table = model.get_layer(f"cat_embed_{order}_{f.name}").get_weights()[0].astype(float)
+        for key, layer in zip("wv", anatomy.tables(model, f), strict=True):
+            table = layer.get_weights()[0].astype(float)
             found = live.decode(field[key], field["rows"], -1)
-            average = table[f.encode(train)[:, 0]].mean(axis=0)
+            ids = f.encode(train)
+            there = (ids > 0)[..., None]
+            average = ((table[ids] * there).sum(axis=1) / there.sum(axis=1)).mean(axis=0)
             if f.name == "mid":
                 assert (found[1:][warm] == table[films[warm]]).all()
                 np.testing.assert_allclose(found[1:][~warm], np.tile(average, ((~warm).sum(), 1)), atol=1e-6)
             else:
                 assert (found[1:] == table[users if f.name == "uid" else slice(1, None)]).all()
-            if f.kind == "single":
-                np.testing.assert_allclose(found[0], average, atol=1e-6)
-    for layer, name in zip(exported["network"], ("deep_1", "deep_2", "deep_output"), strict=True):
-        kernel, bias = model.get_layer(name).get_weights()
+            np.testing.assert_allclose(found[0], average, atol=1e-6)
+    for layer, trained_layer in zip(exported["network"], anatomy.network(model), strict=True):
+        kernel, bias = trained_layer.get_weights()
         assert (live.decode(layer["kernel"], *layer["size"]) == kernel).all()
         assert (live.decode(layer["bias"], -1) == bias).all()
 
 
 def test_the_terms_add_up_to_the_score_of_the_model_and_of_its_two_sides(data, trained, export):
     model, fields, train = trained
-    exported = export(people=10)
+    exported = export()
     people, films = exported["people"], exported["films"]
     scores = recommending.TwoSides(model, data, fields, train).scores(people["uid"])
     for person, film in [(0, 0), (3, 50), (9, 119)]:
@@ -94,15 +96,13 @@ def test_the_terms_add_up_to_the_score_of_the_model_and_of_its_two_sides(data, t
 def test_of_real_data_no_rating_and_few_people_leave(data, export):
     real = export(replace(data, truth=None))
     assert set(real["people"]) == {"uid", "row", "gender", "age", "occupation"}
-    assert all(len(column) == live.PEOPLE <= live.MOST_PEOPLE for column in real["people"].values())
+    assert all(len(column) == live.PEOPLE < 100 for column in real["people"].values())
     assert set(real["films"]) == {"title", "rows", "genre"}
     assert set(real) == {
         "dataset", "fingerprint", "seed", "rmse", "w0", "fields", "network", "films", "people",
     }  # fmt: skip
     assert real["people"]["uid"] == export(replace(data, truth=None))["people"]["uid"]
     assert real["people"]["uid"] != export(replace(data, truth=None), seed=5)["people"]["uid"]
-    with pytest.raises(ValueError, match="people = 101: of real users at most 100"):
-        export(replace(data, truth=None), people=101)
 
 
 def test_planted_people_come_with_their_ratings(data, trained, export):
@@ -150,9 +150,8 @@ def test_a_model_that_the_page_cannot_compute_is_refused(data, tmp_path, fields,
     model, fields, train = made(data, fields, **options)
     with pytest.raises(ValueError, match=says):
         live.check(model, fields)
-    if fields[-1].vocabulary is not None:
-        with pytest.raises(ValueError, match=says):
-            live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9)
+    with pytest.raises(ValueError, match=says):
+        live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9)
     assert not (tmp_path / "model.js").exists()
 
 
@@ -189,10 +188,10 @@ def test_the_small_waterfall_shows_all_pairs_as_one_bar(export, tmp_path, monkey
 
 
 def test_the_stored_script_belongs_to_the_planted_data_of_today(tmp_path):
-    path = build.ROOT / build.LIVE
+    path = HERE.root / live.PLACE
     stored = read(path)
     data = datasets.planted(**live.STORED)
-    assert stored["fingerprint"] == data.provenance.fingerprint, "run `python -m deepfm_helpers.build live`"
+    assert stored["fingerprint"] == data.provenance.fingerprint, "run `python -m deepfm_helpers.press live`"
     assert path.stat().st_size < 150_000
     model, fields, train = made(data, **{name: live.RECIPE["model"][name] for name in ("k", "dnn_dim")})
     fresh = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9, seed=stored["seed"])
@@ -208,26 +207,79 @@ def _shape(value):
     return len(value) if isinstance(value, (list, str)) else type(value)
 
 
-def test_a_build_trains_the_model_of_the_page_once(tmp_path, monkeypatch):
-    (tmp_path / "deepfm_helpers").mkdir()
+def test_a_build_trains_the_model_of_the_page_once(tmp_path):
+    here, cache = Checkout(tmp_path), tmp_path / "cache"
+    here.package.mkdir()
+    (here.package / "__init__.py").touch()
     toc = tmp_path / "_toc.yml"
     toc.write_text("format: jb-book\nroot: book/intro\n")
-    monkeypatch.setattr(build, "ROOT", tmp_path)
-    calls = []
-
-    def train(data, path):
-        calls.append(path)
-        path.parent.mkdir(parents=True)
-        path.write_text("model")
-
-    monkeypatch.setattr(live, "train_and_export", train)
-    data = SimpleNamespace(provenance=SimpleNamespace(fingerprint="f"))
-    assert build._live_script(data, tmp_path / "cache") is None
+    small, other = (datasets.planted(60, 80, 2000, seed=seed) for seed in (1, 2))
+    assert live.script(here, small, cache) is None
     toc.write_text("format: jb-book\nroot: book/intro\nchapters:\n- file: book/live\n")
-    first = build._live_script(data, tmp_path / "cache")
-    assert first.read_text() == "model"
-    assert build._live_script(data, tmp_path / "cache") == first
-    data.provenance.fingerprint = "g"
-    second = build._live_script(data, tmp_path / "cache")
-    assert calls == [first, second]
+    first = live.script(here, small, cache)
+    made = first.stat().st_mtime_ns
+    assert live.script(here, small, cache) == first
+    assert first.stat().st_mtime_ns == made
+    assert live.script(here, other, cache) != first
     assert not first.exists()
+
+
+def several(data):
+    """The data with tastes: a multi-valued field of the user; and a film whose title holds no year."""
+    tastes = [["Old|Odd", "New", "Odd", ""][i % 4] for i in range(len(data.users))]
+    movies = data.movies.assign(movie_name=["Untitled", *data.movies.movie_name[1:]])
+    data = replace(data, users=data.users.assign(tastes=tastes), movies=movies)
+    taste = features.Feature("taste", "multi", "tastes", owner="user").described(data.users)
+    year, age, uid, mid = features.describe(data, ("year", "age", "uid", "mid"))
+    return data, [year, taste, mid, age, uid]
+
+
+def test_any_field_of_the_user_or_the_film_is_looked_up(data, tmp_path):
+    """In any order; a film whose year nobody knows has the model's own row for that, and not the average."""
+    data, fields = several(data)
+    model, fields, train = made(data, fields)
+    exported = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9)
+    assert [(f["name"], f["side"]) for f in exported["fields"]] == [
+        ("year", "film"), ("taste", "user"), ("mid", "film"), ("age", "user"), ("uid", "user"),
+    ]  # fmt: skip
+    people, films = exported["people"], exported["films"]
+    assert exported["fields"][0]["values"] == [*fields[0].labels(), "unknown"]
+    assert films["year"][0] == fields[0].size + 1
+    assert sorted(exported["fields"][1]["values"]) == ["new", "odd", "old"]
+    scores = recommending.TwoSides(model, data, fields, train).scores(people["uid"])
+    for person in (0, 1, 2, 3, 25):
+        for film in (0, 1, 119):
+            rows = [
+                films["year"][film], people["taste"][person], film + 1, people["age"][person],
+                people["row"][person],
+            ]  # fmt: skip
+            assert live.terms(exported, rows).sum() == pytest.approx(scores[person, film], abs=1e-5)
+    live.draw(exported, tmp_path / "waterfall.svg")
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        (
+            features.Feature("day", "single", "timestamp", 5, tuple("abcde")),
+            "day belongs to the single rating",
+        ),
+        (
+            features.Feature("rated", "known", "uid", 40, table=np.ones((41, 2)), owner="user"),
+            "field rated has no table of vectors",
+        ),
+        ("wide", "field gender has no table of vectors"),
+        ("cross", "field gender_x_age has no vocabulary"),
+    ],
+)
+def test_fields_that_the_page_cannot_ask_for_are_refused(data, field, says):
+    fields = list(features.describe(data))
+    if field == "wide":
+        fields[2] = replace(fields[2], wide=True)
+    elif field == "cross":
+        fields.append(replace(features.cross(fields[2], fields[3]), pooling="mean"))
+    else:
+        fields.append(field)
+    *_, model = models.deep_fm_model(features=fields)
+    with pytest.raises(ValueError, match=says):
+        live.check(model, fields)

@@ -7,7 +7,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from deepfm_helpers import build, chapters, checks, reruns
+from deepfm_helpers import records
+from deepfm_helpers.parameters import check_parameters
+from deepfm_helpers.press import checks, kernels, reruns
+from deepfm_helpers.press.checkout import DEFAULT, HERE
+from deepfm_helpers.press.ledger import ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -28,7 +32,7 @@ def test_a_chapter_has_the_bones_of_a_chapter(path):
     assert "image/png" not in {
         mime for c in cells for o in c.get("outputs", []) for mime in o.get("data", {})
     }
-    assert len(reruns.records(path)) > 0 or "record(" not in sources
+    assert len(kernels.metrics_of(path)) > 0 or "record(" not in sources
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert "!" not in re.sub(r"!\[|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$", "", text, flags=re.S), (
         "an exclamation mark in the prose"
@@ -59,22 +63,22 @@ def test_every_parameter_is_typed_documented_and_checked(path):
     for parameter in allowed.values():
         assert parameter.type in ("int", "float", "str", "bool")
         assert parameter.help, f"{parameter.name} has no comment"
-        chapters.check_parameters(**{parameter.name: ast.literal_eval(parameter.default)})
-    assert ast.literal_eval(allowed["dataset"].default) == build.DEFAULT
+        check_parameters(**{parameter.name: ast.literal_eval(parameter.default)})
+    assert ast.literal_eval(allowed["dataset"].default) == DEFAULT
 
 
 def test_the_table_of_contents_holds_every_chapter():
-    entries = [entry for entry in checks.toc_entries(ROOT / "_toc.yml") if entry.startswith("notebooks/")]
+    entries = [entry for entry in HERE.contents() if entry.startswith("notebooks/")]
     assert entries == [f"notebooks/{path.stem}" for path in CHAPTERS]
 
 
 def test_the_ledger_is_that_of_the_stored_chapters():
-    assert (ROOT / "book" / "ledger.md").read_text(encoding="utf-8") == build.ledger(CHAPTERS)
+    assert (ROOT / "book" / "ledger.md").read_text(encoding="utf-8") == ledger(CHAPTERS)
 
 
 def test_a_record_belongs_to_a_chapter():
     for path in (ROOT / "deepfm_helpers" / "records").glob("*.json"):
-        record = chapters.record_of(path.stem)
+        record = records.record_of(path.stem)
         assert path.stem in {chapter.stem for chapter in CHAPTERS}
         assert record["notebook"] == path.stem
         assert record["dataset"] == "ml-1m"

@@ -10,7 +10,7 @@ import pytest
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from deepfm_helpers import pages
+from deepfm_helpers.press import pages
 
 INDEX = "# A book\n\nA {term}`one-hot` row, which says which value of several is there.\n\n"
 GLOSSARY = (
@@ -31,7 +31,7 @@ def build(tmp_path):
         for name, text in files.items():
             (source / name).write_text(text)
         settings = {
-            "extensions": ["myst_nb", "deepfm_helpers.pages"],
+            "extensions": ["myst_nb", "deepfm_helpers.press.pages"],
             "nb_execution_mode": "off",
             "numfig": True,
             "html_title": "The <book>",

@@ -1,9 +1,11 @@
 """Recipes: what a change changes, and that each way of selecting a model does what it says."""
 
+import doctest
+
 import numpy as np
 import pytest
 
-from deepfm_helpers import datasets, evaluation, features, models, recipes
+from deepfm_helpers import anatomy, datasets, evaluation, features, models, recipes
 
 QUICK = {
     "describe": {"fields": ("uid", "mid", "genre")},
@@ -119,8 +121,101 @@ def test_the_penalty_is_that_of_one_rating(split):
     fitted = recipes.fit(
         recipes.changed(recipe, {"training": {"epochs": 1, "learning_rate": 1e-9}}), data, train, 1
     )
-    tables = {layer.name: layer.get_weights()[0] for layer in fitted.model.layers if layer.get_weights()}
-    penalty = 7.0 * np.sum(tables["cat_embed_2d_uid"] ** 2)
-    penalty += 3.0 * sum(np.sum(t**2) for name, t in tables.items() if name.startswith("cat_embed_1d"))
+    penalty = 0.0
+    for f in fitted.fields:
+        factors = 3.0, 7.0 if f.name == "uid" else f.penalty
+        for factor, layer in zip(factors, anatomy.tables(fitted.model, f), strict=True):
+            penalty += factor * np.sum(layer.get_weights()[0] ** 2)
     log = fitted.history.iloc[0]
     assert log.loss - log.rmse**2 == pytest.approx(penalty / len(train), rel=1e-2)
+
+
+def penalties(recipe, data, rows):
+    """λ for every table, as the model of a recipe gets them, and the factor of the network."""
+
+    class Given(Exception):
+        pass
+
+    def stop(**options):
+        raise Given(options["table_l2"])
+
+    with pytest.raises(Given) as given:
+        recipes.fit(recipes.changed(recipe, {"selection": "all rows"}), data, rows, 1, build=stop)
+    factors = dict(given.value.args[0])
+    deep = factors.pop("deep")
+    return {name: round(value * len(rows), 9) for name, value in factors.items()}, deep
+
+
+SIX = {
+    "uid": 12.0,
+    "mid": 20.0,
+    "gender": 25.0,
+    "age": 25.0,
+    "occupation": 25.0,
+    "genre": 25.0,
+    "first_order": 5.0,
+}
+FULL = SIX | {
+    "uid": 20.0, "mid": 50.0, "day": 25.0, "since_first": 25.0, "rated": 15.0, "raters": 15.0,
+    "stretch_8": 60.0, "stretch_16": 60.0, "stretch_32": 60.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected", "deep"),
+    [
+        (recipes.FULL, FULL, 1e-4),
+        (recipes.WITHOUT_HISTORY, SIX, 3e-4),
+        (recipes.REPAIRED, SIX, 3e-4),
+        (recipes.changed(models.AS_PUBLISHED, recipes.REPAIRS["a penalty for each table"]),
+         {"user_fea3": 25.0, "uid": 12.0, "mid": 20.0, "genre": 25.0, "first_order": 5.0}, 3e-4),
+    ],
+    ids=["full", "without history", "repaired", "one repair"],
+)  # fmt: skip
+def test_the_recipes_of_the_book_have_these_penalties(split, recipe, expected, deep):
+    if "history" in recipe:
+        recipe = recipes.changed(recipe, {"history": {"components": 4}})
+    assert penalties(recipe, split[0], split[1]) == (expected, deep)
+
+
+def test_a_new_field_and_a_cross_bring_their_penalties(split):
+    fields = {"describe": {"fields": ("uid", "gender", "age", "year")}, "crosses": [("gender", "age")]}
+    asked = {"penalty": {"year": 7.0}}
+    found, _ = penalties(recipes.changed(recipes.WITHOUT_HISTORY, fields, asked), *split[:2])
+    assert found == {
+        "uid": 12.0, "gender": 25.0, "age": 25.0, "year": 7.0, "gender_x_age": 25.0, "first_order": 5.0
+    }  # fmt: skip
+
+
+def test_penalties_of_all_fields_can_be_set_and_scaled(split):
+    fields = {"describe": {"fields": ("uid", "mid")}}
+    asked = {"penalty": {"fields": 30.0, "mid": 8.0, "times": 0.5}}
+    found = penalties(recipes.changed(recipes.WITHOUT_HISTORY, fields, asked), *split[:2])
+    assert found == ({"uid": 15.0, "mid": 4.0, "first_order": 2.5}, 3e-4)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"penalty": None}])
+def test_a_recipe_without_penalty_penalises_nothing(split, nothing):
+    fitted = recipes.fit(recipes.changed(QUICK, nothing, {"training": {"epochs": 1}}), *split[:2], 1)
+    assert not fitted.model.losses
+
+
+def test_an_unknown_name_of_a_penalty_or_section_is_refused(split):
+    for change, message in (
+        ({"penalty": {"zodiac": 3.0}}, "penalty: the model has no field zodiac; choose from uid, mid, genre"),
+        ({"penalties": {"uid": 3.0}}, "no section penalties; choose from describe"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            recipes.fit(recipes.changed(QUICK, change), *split[:2], 1)
+
+
+def test_a_recipe_with_the_year_is_fitted(split):
+    data, train, test = split
+    recipe = recipes.changed(QUICK, {"describe": {"fields": ("uid", "mid", "year")}})
+    scores = recipes.fit(recipe, data, train, 1).predict(test)
+    assert np.isfinite(scores).all()
+
+
+def test_the_examples_of_the_docstrings_run():
+    result = doctest.testmod(recipes)
+    assert (result.failed, result.attempted >= 10) == (0, True)

@@ -1,14 +1,12 @@
-"""Lists of films: the two sides against the model itself, the rules of a list, newcomers, and the metrics."""
+"""Lists of films: the two sides against the model itself, the rules of a list, and newcomers."""
 
-import os
-import subprocess
-import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from deepfm_helpers import datasets, evaluation, features, models, recommending
+from deepfm_helpers import anatomy, datasets, evaluation, features, history, models, recommending
 
 SPREAD = {"embedding_spread": 0.5, "mean_rating": 3.5}
 
@@ -71,23 +69,16 @@ def test_a_model_that_cannot_be_cut_is_refused(data):
     fields = features.describe(data, ("uid", "mid"))
     _, model = build(data, fields)
     crossed = (*fields, features.cross(*fields))
-    with pytest.raises(ValueError, match="uid_x_mid belongs to the pair"):
+    with pytest.raises(ValueError, match="uid_x_mid belongs to the single rating"):
         recommending.TwoSides(model, data, crossed)
     moment = features.Feature("day", "numeric", "timestamp")
-    with pytest.raises(ValueError, match="day belongs to the pair"):
+    with pytest.raises(ValueError, match="day belongs to the single rating"):
         recommending.TwoSides(model, data, (*fields, moment))
     with pytest.raises(ValueError, match="the model's inputs are input_uid, input_mid"):
         recommending.TwoSides(model, data)
     other = datasets.load("planted", n_users=41, n_movies=30, n_ratings=300, seed=4)
     with pytest.raises(ValueError, match="field uid: the model knows 40 values"):
         recommending.TwoSides(model, other, features.describe(other, ("uid", "mid")))
-
-
-def test_best_orders_ties_by_position_and_ends_in_minus_one():
-    scores = np.array([[1.0, 3.0, 3.0, 3.0, 2.0], [-np.inf, 5.0, -np.inf, -np.inf, -np.inf]])
-    assert recommending.best(scores, 2).tolist() == [[1, 2], [1, -1]]
-    assert recommending.best(scores, 7).tolist() == [[1, 2, 3, 4, 0, -1, -1], [1, -1, -1, -1, -1, -1, -1]]
-    assert recommending.best(np.zeros((1, 50)), 5).tolist() == [[0, 1, 2, 3, 4]]
 
 
 def test_a_list_equals_sorting_all_unseen_films(data):
@@ -169,8 +160,7 @@ def test_someone_new_is_the_average_user_with_their_own_description(data):
     rows = datasets.join(data.ratings, data.movies, data.users)
     for field in ("uid", "occupation"):
         ids = features.describe(data, (field,))[0].encode(rows)[:, 0]
-        for order in ("1d", "2d"):
-            layer = model.get_layer(f"cat_embed_{order}_{field}")
+        for layer in anatomy.tables(model, field):
             table = layer.get_weights()[0]
             table[:] = table[ids].mean(axis=0)
             layer.set_weights([table])
@@ -206,48 +196,128 @@ def test_a_new_film_is_the_average_film_with_its_genres(data):
         np.testing.assert_allclose(by_genre[name][:, 0], values[:, 0], atol=1e-5)
 
 
-def test_ranking_by_hand():
-    relevant = np.array([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]], bool)
-    lists = np.array([[2, 0], [2, -1], [0, 1]])
-    found = recommending.ranking(lists, relevant)
-    assert found.recall == pytest.approx((1 / 2 + 1) / 2)
-    second = 1 / np.log2(3)
-    assert found.ndcg == pytest.approx((second / (1 + second) + 1) / 2)
-    assert found.coverage == pytest.approx(3 / 4)
-    with pytest.raises(ValueError, match="no user has a relevant film"):
-        recommending.ranking(lists, np.zeros_like(relevant))
+def side_fields(data):
+    """Fields of every kind that belong to one side alone, the film's among those of the user."""
+    uid, mid, gender, age, genre, year = features.describe(
+        data, ("uid", "mid", "gender", "age", "genre", "year")
+    )
+    rng = np.random.default_rng(0)
+    rated, raters = (
+        features.Feature(
+            name,
+            "known",
+            f.column,
+            f.size,
+            owner=f.owner,
+            table=rng.normal(size=(f.size + 1, 4)).astype("f4"),
+        )
+        for name, f in (("rated", uid), ("raters", mid))
+    )
+    wide = replace(features.cross(age, gender), wide=True, name="wide")
+    return [genre, uid, raters, features.cross(gender, age), mid, wide, rated, year, gender, age]
 
 
-def test_liked_is_a_table_of_users_and_films():
-    rows = pd.DataFrame({"uid": [1, 1, 2, 9], "mid": [5, 6, 5, 5], "rating": [4, 3, 5, 5]})
-    assert recommending.liked(rows, [1, 2], [5, 6]).tolist() == [[True, False], [True, False]]
+@pytest.mark.parametrize("options", [{}, {"parts": ("second_order",)}, {"parts": ("first_order", "deep")}])
+def test_known_crossed_and_wide_fields_of_one_side_are_cut_too(data, options):
+    rows = all_pairs(data)
+    fields, model = build(data, side_fields(data), **options)
+    uids = np.sort(data.users.uid)
+    expected = evaluation.predict(model, [f.encode(rows) for f in fields])
+    expected = pd.Series(expected).groupby([rows.uid.to_numpy(), rows.mid.to_numpy()]).first().unstack()
+    for order in (fields, fields[::-1]):  # the order of the model counts, not that of the argument
+        sides = recommending.TwoSides(model, data, order, rows)
+        np.testing.assert_allclose(sides.scores(uids), expected, atol=1e-4)
 
 
-def test_drawn_films_are_not_the_liked_ones(data):
+def test_wide_and_deep_is_cut_when_its_crosses_belong_to_one_side(data):
+    fields = features.describe(data)
+    crosses = [features.cross(fields[2], fields[3])]
+    model = models.wide_deep_model(fields, crosses, 3, (6, 5), **SPREAD)
+    rows, fields = all_pairs(data), [*fields, *crosses]
+    sides = recommending.TwoSides(model, data, fields, rows)
+    expected = evaluation.predict(model, [f.encode(rows) for f in fields])
+    np.testing.assert_allclose(sides.scores(data.users.uid).ravel(), expected, atol=1e-4)
+
+
+def test_the_average_stands_in_for_every_part_of_a_field_that_is_not_described(data):
+    """Also for the pairs within it, and for a second field of the same column."""
     joined = datasets.join(data.ratings, data.movies, data.users)
-    rows = recommending.liked_or_drawn(joined, 3, seed=1)
-    likes = joined[joined.rating >= 4]
-    assert rows.rating.sum() == len(likes)
-    assert set(rows.rating) == {0, 1}
-    wrong = rows[rows.rating == 0].merge(likes, on=["uid", "mid"])
-    assert wrong.empty
-    again = rows.drop(columns=["movie_name", "movie_genre"]).merge(data.movies, on="mid", how="left")
-    assert again.movie_genre.tolist() == rows.movie_genre.tolist()
-    pd.testing.assert_frame_equal(rows, recommending.liked_or_drawn(joined, 3, seed=1))
+    known = history.describe(data, joined.assign(timestamp=range(len(joined))), components=5)
+    fields = [*features.describe(data, pooling="multi_hot"), *known[2:]]
+    fields, model = build(data, fields)
+    sides = recommending.TwoSides(model, data, fields)
+    user, film = sides.halves["user"], sides.halves["film"]
+    for half, side in ((user, sides.new_user({})), (film, sides.new_film({}))):
+        share = half.rows / half.rows.sum()
+        for part in (0, 2):  # weights and vectors are linear in the fields
+            np.testing.assert_allclose(
+                side[part][0], np.tensordot(share, half.side[part], 1), rtol=1e-4, atol=1e-5
+            )
+    first = film.embedded.within[0].sum()
+    assert film.average.within.sum() != pytest.approx(first)
 
 
-def test_a_saved_model_makes_the_same_list_in_a_fresh_process(data, tmp_path):
+def test_a_film_is_described_by_its_year_too(data):
+    fields, model = build(data, features.describe(data, ("uid", "mid", "genre", "year")))
+    sides = recommending.TwoSides(model, data, fields)
+    old, new = (sides.new_film({"movie_name": f"A film ({year})"}) for year in (1995, 1999))
+    assert np.abs(old.vector - new.vector).max() > 1e-3
+    with pytest.raises(ValueError, match="movie_name = '1800s' is unknown; choose from"):
+        sides.new_film({"movie_name": "A film (1803)"})
+    with pytest.raises(ValueError, match="movie_name = 'A film' is unknown; choose from"):
+        sides.new_film({"movie_name": "A film"})
+
+
+def test_each_field_of_a_column_has_a_say_in_what_is_known(data):
+    for names in (("uid", "mid", "user_fea3", "occupation"), ("uid", "mid", "occupation", "user_fea3")):
+        fields, model = build(data, features.describe(data, names))
+        sides = recommending.TwoSides(model, data, fields)
+        with pytest.raises(ValueError, match="occupation = 99 is unknown"):
+            sides.new_user({"occupation": 99})
+        assert sides.new_user({"occupation": 4}).first.shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("1", "uid '1' is of type str, and a uid is a whole number"),
+        (["1", "2"], "uid '1' is of type str"),
+        (None, "uid None is of type NoneType"),
+        (True, "uid True is of type bool"),
+        ({"likes": "Toy Story (1995)"}, "likes = 'Toy Story .1995.' is one text: give a list"),
+        ({"likes": [None]}, "mid None is of type NoneType"),
+    ],
+)
+def test_an_id_of_another_type_is_what_the_message_is_about(data, asked, says):
     fields, model = build(data)
-    recommending.save(model, fields, tmp_path)
-    code = f"""
-from deepfm_helpers import datasets, recommending
-data = datasets.load("planted", n_users=40, n_movies=30, n_ratings=300, seed=4)
-model, fields = recommending.load({str(tmp_path)!r})
-print(recommending.recommend(model, 3, 5, data=data, features=fields).mid.tolist())
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert run.stdout.strip() == str(recommending.recommend(model, 3, 5, data=data).mid.tolist())
-    assert recommending.load(tmp_path)[1] == fields
+    sides = recommending.TwoSides(model, data, fields)
+    with pytest.raises(TypeError, match=says):
+        recommending.recommend(sides, asked)
+    if not isinstance(asked, dict):
+        for method in (sides.scores, sides.parts, sides.top):
+            with pytest.raises(TypeError, match=says):
+                method(asked)
+
+
+def test_ids_that_are_no_whole_numbers_or_not_there_are_named(data):
+    fields, model = build(data)
+    sides = recommending.TwoSides(model, data, fields)
+    with pytest.raises(ValueError, match="uid 3.7 is not among the 40"):
+        recommending.recommend(sides, 3.7)
+    with pytest.raises(ValueError, match="uid nan is not among the 40"):
+        recommending.recommend(sides, np.nan)
+    with pytest.raises(ValueError, match="no film is called '1'; a mid is a number, without quotes"):
+        recommending.recommend(sides, {"likes": ["1"]})
+    with pytest.raises(ValueError, match="mid 1000 is not among the 30"):
+        recommending.TwoSides(model, data, fields, data.ratings.assign(mid=1000))
+    with pytest.raises(ValueError, match="n = 0"):
+        recommending.recommend(sides, {"gender": "F"}, 0)
+    expected = recommending.recommend(sides, 3)
+    for same in (np.float64(3), np.int8(3), 3.0):
+        pd.testing.assert_frame_equal(recommending.recommend(sides, same), expected)
+
+
+def test_without_training_rows_there_is_no_average(data):
+    fields, model = build(data)
+    with pytest.raises(ValueError, match="no training row"):
+        recommending.TwoSides(model, data, fields, data.ratings.head(0))

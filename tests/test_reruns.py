@@ -1,12 +1,14 @@
 """Running notebooks with other parameters: small ones made here, and every chapter on planted data."""
 
 import json
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from deepfm_helpers import checks, files, reruns
+from deepfm_helpers import files
+from deepfm_helpers.press import checks, kernels, reruns
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 OTHER = {"dataset": "planted", "seed": 20261, "k": 6, "batch_size": 1024, "steps_per_epoch": 80, "n_seeds": 2}
@@ -31,13 +33,13 @@ def notebook(tmp_path):
 
 def test_a_rerun_uses_the_parameters_and_reads_the_records_back(notebook, tmp_path):
     path = notebook(
-        "from deepfm_helpers.chapters import record\nrecord(double=2 * seed, first=1)\nrecord(first=seed)",
+        "from deepfm_helpers.records import record\nrecord(double=2 * seed, first=1)\nrecord(first=seed)",
         "from pathlib import Path\nprint(Path.cwd().name)",
     )
     before = path.read_bytes()
     output = tmp_path / "deep" / "out.ipynb"
     assert reruns.run(path, output, {"seed": 21}) == {"double": 42, "first": 21}
-    assert reruns.records(output) == {"double": 42, "first": 21}
+    assert kernels.metrics_of(output) == {"double": 42, "first": 21}
     assert path.read_bytes() == before
     executed = nbformat.read(output, as_version=4)
     assert executed.cells[-1].outputs[0].text == "in\n"  # the kernel works in the notebook's folder
@@ -54,19 +56,19 @@ def test_a_misspelt_parameter_is_an_error_that_names_the_allowed_ones(notebook, 
 def test_a_failing_cell_names_itself_and_leaves_the_old_output(notebook, tmp_path):
     output = tmp_path / "out.ipynb"
     output.write_text("old")
-    with pytest.raises(reruns.RunFailed, match=r"(?s)tiny\.ipynb, cell \[2\].*ZeroDivisionError") as caught:
+    with pytest.raises(kernels.RunFailed, match=r"(?s)tiny\.ipynb, cell \[2\].*ZeroDivisionError") as caught:
         reruns.run(notebook("seed / 0"), output)
     assert "\x1b" not in str(caught.value)
     assert output.read_text() == "old"
 
 
 def test_a_cell_that_takes_too_long_is_stopped(notebook, tmp_path):
-    with pytest.raises(reruns.RunFailed, match="tiny.ipynb"):
+    with pytest.raises(kernels.RunFailed, match="tiny.ipynb"):
         reruns.run(notebook("import time\ntime.sleep(60)"), tmp_path / "out.ipynb", timeout=2)
 
 
 def test_a_kernel_that_dies_is_reported(notebook, tmp_path):
-    with pytest.raises(reruns.RunFailed, match="tiny.ipynb"):
+    with pytest.raises(kernels.RunFailed, match="tiny.ipynb"):
         reruns.run(notebook("import os\nos._exit(3)"), tmp_path / "out.ipynb")
     assert list(tmp_path.glob("*.part")) == []
 
@@ -90,7 +92,7 @@ def test_a_value_from_the_command_line_keeps_its_type(text, value):
 
 
 def test_the_command_line_runs_lists_and_refuses(notebook, tmp_path, capsys):
-    path = notebook("from deepfm_helpers.chapters import record\nrecord(s=seed)")
+    path = notebook("from deepfm_helpers.records import record\nrecord(s=seed)")
     assert reruns.main([str(path), "--help-notebook"]) == 0
     assert capsys.readouterr().out == "seed: int (default 1)  the seed\n"
     assert reruns.main([str(path), str(tmp_path / "o.ipynb"), "-p", "seed", "5"]) == 0
@@ -98,6 +100,47 @@ def test_the_command_line_runs_lists_and_refuses(notebook, tmp_path, capsys):
     assert reruns.main([str(path), str(tmp_path / "o.ipynb"), "-p", "sead", "5"]) == 1
     assert "it has seed" in capsys.readouterr().err
     assert reruns.main([str(tmp_path / "none.ipynb"), str(tmp_path / "o.ipynb")]) == 1
+
+
+def test_a_run_that_could_not_be_stored_does_not_begin(notebook, tmp_path, capsys):
+    mark = tmp_path / "ran"
+    path = notebook(f"open({str(mark)!r}, 'w').close()")
+    (tmp_path / "folder").mkdir()
+    assert reruns.main([str(path), str(tmp_path / "folder")]) == 1
+    assert "is a folder: name the file to write" in capsys.readouterr().err
+    assert reruns.main([str(path), str(path / "out.ipynb")]) == 1
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [("+".join(["1"] * 3000), "must be a whole number"), ("-1", "from 0"), ("1.5", "= 1.5")],
+)
+def test_a_value_that_no_notebook_takes_is_one_line(notebook, tmp_path, capsys, value, says):
+    assert reruns.main([str(notebook("1")), str(tmp_path / "o.ipynb"), "-p", "seed", value]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: parameter seed = ")
+    assert says in line
+
+
+def test_the_kernel_is_this_python_in_an_environment_of_its_own(notebook, tmp_path, monkeypatch):
+    kernels_of_another = tmp_path / "jupyter" / "kernels" / "python3"
+    kernels_of_another.mkdir(parents=True)
+    spec = {"argv": ["/no/such/python", "{connection_file}"], "display_name": "x", "language": "python"}
+    (kernels_of_another / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    output = tmp_path / "out.ipynb"
+    path = notebook(
+        "import matplotlib.pyplot as plt\n_ = plt.plot([1, 2])",
+        "import os, sys\nfrom deepfm_helpers.records import record\n"
+        "record(python=sys.executable, log=os.environ['TF_CPP_MIN_LOG_LEVEL'])",
+    )
+    assert reruns.run(path, output) == {"python": sys.executable, "log": "3"}
+    (figure,) = nbformat.read(output, as_version=4).cells[2].outputs
+    assert "image/png" in figure.data
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

@@ -11,8 +11,9 @@ import pytest
 import run_all
 import stored_outputs
 
-from deepfm_helpers import reruns
-from deepfm_helpers.chapters import CLAIM_MIME, RECORD_MIME
+from deepfm_helpers.claims import CLAIM_MIME
+from deepfm_helpers.press import reruns
+from deepfm_helpers.records import RECORD_MIME
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,8 +67,8 @@ def stored(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stored")
     parameters = nbformat.v4.new_code_cell("seed: int = 1  # the seed", metadata={"tags": ["parameters"]})
     code = (
-        "import numpy as np\nfrom deepfm_helpers import chapters, plots\nchapters.figures_as_svg()",
-        "from deepfm_helpers.chapters import claim, record, say",
+        "import numpy as np\nfrom deepfm_helpers import page, plots\npage.figures_as_svg()",
+        "from deepfm_helpers.claims import claim, say\nfrom deepfm_helpers.records import record",
         "print(f'sum {seed + 1}')",
         "record(double=2 * seed, sum=np.random.permutation([0.1, 0.2, 0.3]).sum())",
         "claim('it is even', 2 * seed % 2 == 0)\nsay(f'it is {2 * seed}')",

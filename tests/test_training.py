@@ -1,15 +1,16 @@
-"""Training: the same numbers from the same seed, early stopping, and going on after a kill."""
+"""Training: the same numbers from the same seed, early stopping, and errors instead of numbers that mean nothing."""
 
+import json
+import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from deepfm_helpers import datasets, evaluation, features, models, training
+from deepfm_helpers import batches, datasets, evaluation, features, models, optimizers, training
 from deepfm_helpers._keras import keras
 
 EPOCHS = 5
@@ -62,25 +63,6 @@ def same_weights(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
 
-class StopAt(keras.callbacks.Callback):
-    """Raises KeyboardInterrupt in the middle of an epoch, or at its end."""
-
-    def __init__(self, epoch, batch=None):
-        super().__init__()
-        self.at, self.batch = epoch, batch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (self.at, self.batch):
-            raise KeyboardInterrupt
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == self.at and self.batch is None:
-            raise KeyboardInterrupt
-
-
 def test_the_history_has_one_row_per_epoch_and_the_promised_columns(whole):
     _, history = whole
     assert list(history.columns) == ["epoch", "loss", "rmse", "val_loss", "val_rmse", "seconds"]
@@ -97,12 +79,12 @@ def test_another_seed_gives_other_numbers(rows, whole):
 
 
 def test_every_epoch_sees_every_row_once_in_an_order_of_its_own():
-    batches = training.Batches([np.arange(10)], np.arange(10.0), 4, seed=1)
-    assert len(batches) == 3
+    dealt = batches.Batches([np.arange(10)], np.arange(10.0), 4, seed=1)
+    assert len(dealt) == 3
     orders = []
     for epoch in (0, 1, 0):
-        batches.epoch = epoch
-        passed = [(x, y) for (x,), y in batches.dataset().as_numpy_iterator()]
+        dealt.epoch = epoch
+        passed = [(x, y) for (x,), y in dealt.dataset().as_numpy_iterator()]
         assert [len(y) for _, y in passed] == [4, 4, 2]
         assert all((x == y).all() for x, y in passed)
         orders.append(np.concatenate([y for _, y in passed]).tolist())
@@ -114,8 +96,8 @@ def test_batches_keep_the_types_and_values_of_their_columns():
     y = np.arange(6, dtype="float32")
     columns = [np.array([0, 5, 127, 128, -3, 40_000]) * scale for scale in (0, 1, 10**6)]
     columns += [columns[1].astype("int32")[:, None], y / 3]
-    batches = training.Batches(columns, y, 4, seed=1)
-    for x, rows in batches.dataset().as_numpy_iterator():
+    dealt = batches.Batches(columns, y, 4, seed=1)
+    for x, rows in dealt.dataset().as_numpy_iterator():
         for column, batch in zip(columns, x, strict=True):
             assert batch.dtype == column.dtype
             assert (batch == column[rows.astype(int)]).all()
@@ -131,7 +113,7 @@ def test_early_stopping_restores_the_best_epoch(rows, tmp_path, in_a_folder):
     x, y = rows[2]
     assert evaluation.rmse(y, evaluation.predict(model, x)) == pytest.approx(history.val_rmse.min(), rel=1e-5)
     assert sorted(p.name for p in tmp_path.iterdir()) == (
-        ["best.weights.h5", "history.csv"] if in_a_folder else []
+        ["best.weights.h5", "history.csv", "run.json"] if in_a_folder else []
     )
 
 
@@ -145,7 +127,7 @@ def test_it_stops_where_the_early_stopping_of_keras_stops(rows):
     assert same_weights(model, mine)
 
 
-def test_running_several_steps_at_a_time_moves_no_number(rows, whole):
+def test_running_several_steps_at_a_time_does_not_change_the_result(rows, whole):
     model, history = fit(rows, steps_per_execution=4)
     pd.testing.assert_frame_equal(numbers(whole[1]), numbers(history), check_exact=True)
     assert same_weights(whole[0], model)
@@ -154,7 +136,7 @@ def test_running_several_steps_at_a_time_moves_no_number(rows, whole):
 def test_fused_adam_takes_the_steps_of_adam(rows):
     fields, (x, y), _ = rows
     weights = []
-    for optimizer in (training.FusedAdam, keras.optimizers.Adam):
+    for optimizer in (optimizers.FusedAdam, keras.optimizers.Adam):
         model = small_model(fields, dnn_dr=0.0)
         model.compile(optimizer=optimizer(1e-2), loss="mse")
         for _ in range(5):
@@ -190,16 +172,6 @@ def test_averaging_leaves_the_running_mean_of_the_weights(rows, tmp_path, in_a_f
     )
 
 
-def test_an_interrupted_run_goes_on_with_its_running_mean(rows, tmp_path):
-    options = {"averaging": 0.8, "epochs": 3}
-    whole, history = fit(rows, **options)
-    with pytest.raises(KeyboardInterrupt):
-        fit(rows, folder=tmp_path, callbacks=[StopAt(1, 2)], **options)
-    resumed, after = fit(rows, small_model(rows[0], seed=99), folder=tmp_path, **options)
-    pd.testing.assert_frame_equal(numbers(history), numbers(after), check_exact=True)
-    assert same_weights(whole, resumed)
-
-
 def test_the_best_epoch_is_that_of_the_error_without_penalties(rows):
     fields, train_xy, valid_xy = rows
     model = small_model(
@@ -227,76 +199,6 @@ def test_the_same_seed_gives_the_same_numbers_in_a_folder_or_not_and_afresh_afte
         model, history = fit(rows, folder=tmp_path)
         pd.testing.assert_frame_equal(numbers(whole[1]), numbers(history), check_exact=True)
         assert same_weights(whole[0], model)
-
-
-@pytest.mark.parametrize(("epoch", "batch"), [(0, 2), (2, None)])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(rows, whole, tmp_path, epoch, batch):
-    with pytest.raises(KeyboardInterrupt):
-        fit(rows, folder=tmp_path, callbacks=[StopAt(epoch, batch)])
-    finished = epoch + (batch is None)
-    resumed, after = fit(rows, small_model(rows[0], seed=99 if finished else 5), folder=tmp_path)
-    pd.testing.assert_frame_equal(numbers(whole[1]), numbers(after), check_exact=True)
-    assert same_weights(whole[0], resumed)
-
-
-def test_a_killed_process_goes_on_as_if_nothing_had_happened(rows, whole, tmp_path):
-    script = """
-        import os, sys
-        from deepfm_helpers._keras import keras
-        from test_training import fit, planted_rows
-
-        class Kill(keras.callbacks.Callback):
-            def on_epoch_begin(self, epoch, logs=None):
-                self.epoch = epoch
-            def on_train_batch_end(self, batch, logs=None):
-                if (self.epoch, batch) == (3, 4):
-                    os._exit(9)
-
-        fit(planted_rows(), folder=sys.argv[1], callbacks=[Kill()])
-    """
-    folder = tmp_path / "run"
-    command = [sys.executable, "-c", textwrap.dedent(script), str(folder)]
-    killed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
-    assert killed.returncode == 9, killed.stderr
-    assert len(pd.read_csv(folder / "history.csv")) == 3
-    resumed, after = fit(rows, folder=folder)
-    pd.testing.assert_frame_equal(numbers(whole[1]), numbers(after), check_exact=True)
-    assert same_weights(whole[0], resumed)
-
-
-def test_a_kill_while_the_weights_are_written_costs_one_epoch_only(rows, whole, tmp_path, monkeypatch):
-    save = keras.Model.save_weights
-
-    def half_saved(model, path, **options):
-        save(model, path, **options)
-        if model.optimizer.iterations > 25:  # in the third epoch of ten batches each
-            path.write_bytes(path.read_bytes()[:100])
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(keras.Model, "save_weights", half_saved)
-    with pytest.raises(KeyboardInterrupt):
-        fit(rows, folder=tmp_path)
-    monkeypatch.undo()
-    assert len(pd.read_csv(tmp_path / "history.csv")) == 2
-    _, after = fit(rows, folder=tmp_path)
-    pd.testing.assert_frame_equal(numbers(whole[1]), numbers(after), check_exact=True)
-
-
-def test_a_run_killed_after_its_last_patience_does_not_train_on(rows, tmp_path, monkeypatch):
-    fast = {"epochs": 40, "learning_rate": 0.05, "patience": 2, "folder": tmp_path}
-
-    def kill(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training._Keeper, "leave_best", kill)
-    with pytest.raises(KeyboardInterrupt):
-        fit(rows, small_model(rows[0], dnn_dr=0.0), **fast)
-    monkeypatch.undo()
-    before = pd.read_csv(tmp_path / "history.csv")
-    model, history = fit(rows, small_model(rows[0], dnn_dr=0.0), **fast)
-    assert len(history) == len(before)
-    x, y = rows[2]
-    assert evaluation.rmse(y, evaluation.predict(model, x)) == pytest.approx(history.val_rmse.min(), rel=1e-5)
 
 
 def test_tensorboard_writes_its_events_next_to_the_history(rows, tmp_path):
@@ -353,3 +255,140 @@ def test_xla_computes_the_same(tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     plain, compiled = (pd.read_csv(tmp_path / f"{name}.csv") for name in (False, True))
     assert compiled.val_rmse.to_numpy() == pytest.approx(plain.val_rmse.to_numpy(), rel=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("which", ["train_xy", "valid_xy"])
+@pytest.mark.parametrize("what", ["input_user_fea3", "ratings"])
+def test_a_number_that_is_not_finite_is_refused_before_training(what, which, value):
+    fields = features.post_features(5, 5, 3)
+    n = 20
+    good = (
+        [np.zeros((n, 1), "float32"), *(np.ones((n, f.slots), "int32") for f in fields[1:])],
+        np.ones(n, "float32"),
+    )
+    bad = ([np.array(a) for a in good[0]], np.array(good[1]))
+    (bad[1] if what == "ratings" else bad[0][0])[17] = value
+    rows = {"train_xy": good, "valid_xy": good} | {which: bad}
+    with pytest.raises(ValueError, match=rf"{which}, {what}: row 17 .* is {value}"):
+        training.train(models.fm_model(fields, 2), **rows, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda x, y: (x[:2], y),
+            "train_xy holds 2 inputs, but the model has 3: input_uid, input_mid, input_genre",
+        ),
+        (
+            lambda x, y: ([x[0][1:], *x[1:]], y),
+            "train_xy, input_uid has 1199 rows, but there are 1200 ratings",
+        ),
+        (lambda x, y: (x, np.stack([y, y], axis=1)), r"train_xy: ratings have shape \(1200, 2\)"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(rows, change, message):
+    fields, train_xy, _ = rows
+    with pytest.raises(ValueError, match=message):
+        training.train(small_model(fields), change(*train_xy))
+
+
+def test_a_training_that_diverges_stops_at_the_first_epoch_that_shows_it(rows, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"epoch \d: .*loss is (nan|inf).* learning_rate \(1e\+06\)"):
+        fit(rows, learning_rate=1e6, folder=tmp_path)
+    assert not (tmp_path / "best.weights.h5").exists()
+    if (tmp_path / "history.csv").exists():
+        assert np.isfinite(pd.read_csv(tmp_path / "history.csv")).all(axis=None)
+
+
+@pytest.mark.parametrize("name", ["loss", "rmse", "val_loss", "val_rmse"])
+def test_no_measure_that_is_not_finite_enters_the_history(rows, name):
+    model, finished = training.compile_model(small_model(rows[0])), []
+    keeper = training._Keeper(batches.Batches(*rows[1], 128, 0), 3, finished, None)
+    keeper.set_model(model)
+    keeper.on_epoch_begin(1)
+    good = dict.fromkeys(["loss", "rmse", "val_loss", "val_rmse"], 1.0)
+    with pytest.raises(FloatingPointError, match=f"epoch 2: {name} is nan"):
+        keeper.on_epoch_end(1, good | {name: float("nan")})
+    assert finished == keeper.best == []
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_half_precision_is_refused(rows, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small_model(rows[0])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    with pytest.raises(ValueError, match=r"layer \w+ computes in b?float16.*set_dtype_policy\('float32'\)"):
+        training.compile_model(model)
+
+
+def in_a_process(script, *arguments, **environment):
+    """What a script that uses the package prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *arguments],
+        env={name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def keras_home(folder, **settings):
+    (folder / "keras.json").write_text(json.dumps(settings))
+    return {"KERAS_HOME": str(folder)}
+
+
+SCORES = """
+    import numpy as np
+    from deepfm_helpers import evaluation, features, models
+
+    fields = features.post_features(5, 5, 3)
+    model = models.deep_fm_model(features=fields, k=3, dnn_dim=(4,))[-1]
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    x = [np.ones((4, 1), "float32"), *(rng.integers(0, 4, (4, f.slots)).astype("int32") for f in fields[1:])]
+    print(model.weights[0].dtype, *evaluation.predict(model, x))
+"""
+
+
+def test_the_settings_file_of_keras_changes_no_score(tmp_path):
+    other = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 1e-3}
+    plain = in_a_process(SCORES, **keras_home(tmp_path)).split()
+    asked = in_a_process(SCORES, **keras_home(tmp_path, **other)).split()
+    assert asked == plain
+    assert asked[0] == "float32"
+
+
+def test_training_is_the_same_whatever_float_type_the_settings_file_names(rows, whole, tmp_path):
+    script = """
+        import sys
+        sys.path.insert(0, "tests")
+        from test_training import fit, planted_rows
+        print(*fit(planted_rows(), epochs=2)[1].val_rmse.map(repr))
+    """
+    printed = in_a_process(script, **keras_home(tmp_path, floatx="float16"))
+    assert [float(number) for number in printed.split()] == whole[1].val_rmse[:2].tolist()
+
+
+def test_a_backend_that_is_not_installed_is_named_with_the_file_that_asks_for_it(tmp_path):
+    script = """
+        import sys
+        sys.modules["jax"] = None
+        try:
+            from deepfm_helpers import models
+        except ImportError as error:
+            print(error)
+    """
+    assert str(tmp_path / "keras.json") in in_a_process(script, **keras_home(tmp_path, backend="jax"))
+
+
+@pytest.mark.parametrize(("asked", "set_to"), [({}, "3"), ({"TF_CPP_MIN_LOG_LEVEL": "1"}, "1")])
+def test_the_log_of_tensorflow_is_quiet_unless_the_reader_asks_for_it(asked, set_to, monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    script = "import os, deepfm_helpers; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    assert in_a_process(script, **asked).strip() == set_to

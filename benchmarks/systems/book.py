@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks import splits
 from benchmarks.systems import protocol
-from deepfm_helpers import datasets, evaluation, features, models, recipes, training
+from deepfm_helpers import batches, datasets, evaluation, features, models, recipes, training
 from deepfm_helpers._keras import keras
 from deepfm_helpers.features import Cross
 
@@ -53,6 +53,9 @@ def wide_deep(features, **options) -> keras.Model:
 FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
 # Larger steps and a shorter mean of the weights: sooner at a given error, and no better in the end.
 SOON = recipes.changed(SIDE, {"training": {"learning_rate": 0.015, "averaging": 0.99}})
+# For a mean of many: each one fits its rows more closely, and errs more in a way of its own.
+WEAKER = recipes.changed(FULL, {"penalty": {"times": 0.7}})
+ALIKE = FULL | {"penalty": {"fields": 20.0, "first_order": 20.0, "deep": 1e-4}}
 PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}
 MODELS = {
     "constant": constant,
@@ -64,12 +67,7 @@ MODELS = {
     "as_published": recipe(models.AS_PUBLISHED),
     "repaired": recipe(recipes.REPAIRED),
     "full": recipe(FULL),
-    # For a mean of many: each one fits its rows more closely, and errs more in a way of its own.
-    "full, weaker penalties": recipe(
-        recipes.changed(
-            FULL, {"penalty": {n: v if n == "deep" else 0.7 * v for n, v in FULL["penalty"].items()}}
-        )
-    ),
+    "full, weaker penalties": recipe(WEAKER),
     "full, no history or time": recipe(SIDE),
     "full, no stretches": recipe({name: FULL[name] for name in FULL if name != "stretches"}),
     "full, 64 components": recipe(recipes.changed(FULL, {"history": {"components": 64}})),
@@ -79,9 +77,7 @@ MODELS = {
     "full, falling rate instead of averaging": recipe(
         recipes.changed(FULL, {"training": {"averaging": 0.0, "schedule": "cosine", "learning_rate": 6e-3}})
     ),
-    "full, one penalty for all tables": recipe(
-        recipes.changed(FULL, {"penalty": dict.fromkeys([*recipes.FULL["penalty"]], 20.0) | {"deep": 1e-4}})
-    ),
+    "full, one penalty for all tables": recipe(ALIKE),
 }
 
 
@@ -90,7 +86,7 @@ def train(request: dict) -> None:
     jit_compile = request.get("jit_compile", False)
     training.set_seed(request["seed"], deterministic=not jit_compile)
     data, rows, _ = splits.load(request["data"], request["how"], request["split"])
-    fields = features.describe(data)
+    fields = splits.fields(data)
     train, valid = features.split_rows(rows, 0.1, seed=request["seed"])
     model = models.deep_fm_model(
         features=fields,
@@ -144,7 +140,7 @@ def reach(request: dict) -> None:
     Of the DeepFM without history and time, whose fields do not depend on the training rows.
     """
     data, rows, test = splits.load(request["data"], request["how"], request["split"])
-    fields = features.describe(data)
+    fields = splits.fields(data)
     watch = _Until(request["target"], [field.encode(test) for field in fields], test.rating.to_numpy())
     made = recipes.changed(SOON, {"training": {"callbacks": [watch]}})
     watch.started = time.perf_counter()
@@ -181,12 +177,12 @@ def scale(request: dict) -> None:
     started = time.perf_counter()
     data = datasets.planted(**request["planted"], seed=request["seed"])
     drawn = time.perf_counter()
-    fields = features.describe(data)
+    fields = splits.fields(data)
     x, y = features.df2xy(datasets.join(data.ratings, data.movies, data.users), fields)
     encoded = time.perf_counter()
-    batches = training.Batches(x, y, request["batch_size"], request["seed"])
-    batches.order()
-    steps, shuffling = len(batches), time.perf_counter() - encoded
+    dealt = batches.Batches(x, y, request["batch_size"], request["seed"])
+    dealt.order()
+    steps, shuffling = len(dealt), time.perf_counter() - encoded
     model = models.deep_fm_model(
         features=fields, k=request["k"], dnn_dim=request["dnn_dim"], mean_rating=float(y.mean())
     )[-1]

@@ -9,20 +9,22 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 sys.modules["deepctr.utils"] = types.SimpleNamespace(check_version=lambda version: None)
 
 import tf_keras as keras  # noqa: E402
-from deepctr.feature_column import SparseFeat, VarLenSparseFeat  # noqa: E402
+from deepctr.feature_column import DenseFeat, SparseFeat, VarLenSparseFeat  # noqa: E402
 from deepctr.models import DeepFM  # noqa: E402
 
 from benchmarks.systems import protocol  # noqa: E402
 
-SINGLE = ("uid", "mid", "gender", "age", "occupation")
-
 
 def fit(rows: dict, request: dict, *more) -> keras.Model:
     keras.utils.set_random_seed(request["seed"])
-    sizes = protocol.sizes(rows)
-    columns = [SparseFeat(name, sizes[name] + 1, embedding_dim=request["k"]) for name in SINGLE]
-    genre = SparseFeat("genre", sizes["genre"] + 1, embedding_dim=request["k"])
-    columns.append(VarLenSparseFeat(genre, maxlen=rows["train_genre"].shape[1], combiner="mean"))
+    sizes, k, columns = protocol.sizes(rows), request["k"], []
+    for name in protocol.owners(rows):
+        column, slots = SparseFeat(name, sizes[name] + 1, embedding_dim=k), rows[f"train_{name}"].shape[1]
+        if sizes[name] == 0:
+            column = DenseFeat(name)
+        elif slots > 1:
+            column = VarLenSparseFeat(column, maxlen=slots, combiner="mean")
+        columns.append(column)
     model = DeepFM(
         columns,
         columns,
@@ -48,7 +50,7 @@ def fit(rows: dict, request: dict, *more) -> keras.Model:
 
 
 def inputs(rows: dict, part: str) -> dict:
-    return {name: rows[f"{part}_{name}"] for name in (*SINGLE, "genre")}
+    return {name: rows[f"{part}_{name}"] for name in protocol.owners(rows)}
 
 
 if __name__ == "__main__":

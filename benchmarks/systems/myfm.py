@@ -1,7 +1,7 @@
 """myFM's Bayesian factorization machine by Gibbs sampling, on ids and side information or on all it can use.
 
-Everything about a user (or film) is one relation block, as in the library's own examples: the id, gender, age
-and occupation (or genres), and with "full" the films rated in the training rows (or the users who rated it),
+Everything about a user (or film) is one relation block, as in the library's own examples: the id, the fields that
+belong to the user (or film), and with "full" the films rated in the training rows (or the users who rated it),
 each divided by the square root of their number. "full" also adds the day of the rating. A prediction is the mean of
 all draws but the first five, cut to 1 to 5 stars, as the library's own callback computes it.
 """
@@ -31,21 +31,24 @@ def scaled(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 
 def descriptions(rows: dict, full: bool) -> tuple[list, list]:
     """What is known about every user id and every film id, as lists of matrices side by side."""
-    sizes = protocol.sizes(rows)
-    both = {name: np.concatenate([rows[f"train_{name}"], rows[f"test_{name}"]]) for name in sizes}
-    uid, mid = both["uid"].ravel(), both["mid"].ravel()
-    users, films = np.arange(sizes["uid"] + 1), np.arange(sizes["mid"] + 1)
-    about_users, about_films = [one_hot(users, len(users))], [one_hot(films, len(films))]
-    for name in ("gender", "age", "occupation"):
-        codes = np.zeros(len(users), int)
-        codes[uid] = both[name].ravel()
-        about_users.append(one_hot(codes, sizes[name] + 1))
-    genres = np.zeros((len(films), both["genre"].shape[1]), int)
-    genres[mid] = both["genre"]
-    about_films.append(scaled(one_hot(genres, sizes["genre"] + 1)))
+    sizes, owners = protocol.sizes(rows), protocol.owners(rows)
+    both = {name: np.concatenate([rows[f"train_{name}"], rows[f"test_{name}"]]) for name in owners}
+    about = {}
+    for owner, key in (("user", "uid"), ("film", "mid")):
+        everyone = np.arange(sizes[key] + 1)
+        about[owner] = [one_hot(everyone, len(everyone))]
+        for name in owners:
+            if owners[name] == owner and name != key:
+                values = np.zeros((len(everyone), both[name].shape[1]), both[name].dtype)
+                values[both[key].ravel()] = both[name]
+                numeric = sizes[name] == 0
+                about[owner].append(
+                    sparse.csr_matrix(values) if numeric else scaled(one_hot(values, sizes[name] + 1))
+                )
+    about_users, about_films = about["user"], about["film"]
     if full:
         pairs = (rows["train_uid"].ravel(), rows["train_mid"].ravel())
-        rated = sparse.csr_matrix((np.ones(len(pairs[0])), pairs), shape=(len(users), len(films)))
+        rated = sparse.csr_matrix((np.ones(len(pairs[0])), pairs), shape=(sizes["uid"] + 1, sizes["mid"] + 1))
         about_users.append(scaled(rated))
         about_films.append(scaled(rated.T.tocsr()))
     return about_users, about_films

@@ -71,6 +71,11 @@ def sizes(rows: dict) -> dict[str, int]:
     return {name.removeprefix("size_"): int(rows[name]) for name in rows if name.startswith("size_")}
 
 
+def owners(rows: dict) -> dict[str, str]:
+    """The described fields of a table by name, and whose each is: user, film or rating."""
+    return {name.removeprefix("owner_"): str(rows[name]) for name in rows if name.startswith("owner_")}
+
+
 def rmse(rows: dict, predicted: np.ndarray) -> float:
     """Test RMSE in stars, of predictions cut to 1 to 5 like the book's."""
     predicted = np.clip(np.ravel(predicted).astype("float64"), 1.0, 5.0)

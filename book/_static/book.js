@@ -41,16 +41,17 @@ addEventListener("DOMContentLoaded", () => {
     link.addEventListener("focus", () => show(link));
     link.addEventListener("blur", hide);
     link.addEventListener("mouseleave", (event) => event.relatedTarget !== note && hide());
-    let touched = false; // the second touch follows the link
-    link.addEventListener("touchstart", () => (touched = note.hidden || note.textContent !== link.dataset.definition), { passive: true });
+    let touched = false; // the first touch shows, the second follows the link
+    link.addEventListener("pointerdown", ({ pointerType }) => {
+      touched = pointerType === "touch" && (note.hidden || note.textContent !== link.dataset.definition);
+    });
     link.addEventListener("click", (event) => {
-      if (touched) {
-        event.preventDefault();
-        show(link);
-      }
-      touched = false;
+      if (!touched || event.detail === 0) return; // 0: the Enter key
+      event.preventDefault();
+      show(link);
     });
   }
   note.addEventListener("mouseleave", hide);
   addEventListener("keydown", (event) => event.key === "Escape" && hide());
+  addEventListener("pagehide", hide); // the page may come back as it was left
 });

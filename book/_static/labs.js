@@ -15,6 +15,11 @@
     return element;
   }
 
+  /** An input that a browser does not fill with what stood there before: a lab begins at its beginning. */
+  function input(type, attributes) {
+    return node("input", { type, autocomplete: "off", ...attributes });
+  }
+
   /** A number as the book prints it: a true minus, no trailing zeros. */
   function number(x, digits = 2) {
     return String(Number(x.toFixed(digits)) + 0).replace("-", "−");
@@ -96,7 +101,7 @@
         head.setPointerCapture(event.pointerId);
       });
       head.addEventListener("pointermove", (event) => {
-        if (!head.hasPointerCapture(event.pointerId)) return;
+        if (event.buttons !== 1 || !head.hasPointerCapture(event.pointerId)) return;
         const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
         move(name, at.x, -at.y);
       });
@@ -107,8 +112,8 @@
     }
     function coordinates(name) {
       fields[name] = ["first", "second"].map((which, i) =>
-        node("input", {
-          type: "number", step, min: -limit, max: limit, "aria-label": `${which} number of ${name}`,
+        input("number", {
+          step, min: -limit, max: limit, "aria-label": `${which} number of ${name}`,
           oninput: (event) => {
             if (!event.target.validity.valid || event.target.value === "") return;
             const to = [...ends[name]];
@@ -169,8 +174,8 @@
   // Chapter 9: the share of each part (equation eq-shares) as the vectors grow.
   function shares(lab, { k: lengths, shares: table, rmse }) {
     const parts = Object.keys(table);
-    const slider = node("input", {
-      type: "range", min: 0, max: lengths.length - 1, step: 1, value: 0, "aria-label": "length k of the vectors",
+    const slider = input("range", {
+      min: 0, max: lengths.length - 1, step: 1, value: 0, "aria-label": "length k of the vectors",
       oninput: () => show(),
     });
     const shown = node("b");
@@ -188,7 +193,7 @@
       bars.forEach(({ bar, value }, i) => {
         const share = 100 * table[parts[i]][at];
         bar.style.width = `${Math.max(share, 0)}%`;
-        value.textContent = `${number(share, 0)} %`;
+        value.textContent = `${number(share, 0)}\u00a0%`;
       });
       const said = parts.map((part, i) => `${part} ${bars[i].value.textContent}`).join(", ");
       error.textContent = `With vectors of length ${lengths[at]}: ${said}. RMSE of the whole: ${rmse[at].toFixed(3)} stars.`;

@@ -1,23 +1,17 @@
 """Chromium, and the pages built from the stored outputs, served on this machine."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from deepfm_helpers import build, printing
+from deepfm_helpers.press import printing
+from deepfm_helpers.press.checkout import HERE
+from deepfm_helpers.press.site import served, stored
 
-HTML = build.BUILD / "stored" / "_build" / "html"
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_) -> None:
-        pass
+HTML = HERE.built / "stored" / "_build" / "html"
 
 
 @pytest.fixture(scope="session")
@@ -36,17 +30,15 @@ def html() -> Path:
     if not (HTML / "index.html").is_file():
         if "PYTEST_XDIST_WORKER" in os.environ:  # several processes would build it at once
             pytest.fail("no pages yet: `python tests/run_all.py pages browser` builds them first")
-        build.stored()
+        stored(HERE)
     return HTML
 
 
 @pytest.fixture(scope="session")
 def site(html) -> Iterator[str]:
     """The address of the built pages."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(html))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(html) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

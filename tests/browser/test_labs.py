@@ -2,8 +2,10 @@
 
 import json
 import re
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from deepfm_helpers import features
@@ -28,8 +30,8 @@ def lab(request, visit):
 def open_lab(visit):
     opened = []
 
-    def open_lab(name: str):
-        context = visit(LABS[name])
+    def open_lab(name: str, **options):
+        context = visit(LABS[name], **options)
         page = context.__enter__()
         opened.append(context)
         return page, page.locator(f'.lab[data-lab="{name}"]')
@@ -66,19 +68,19 @@ def facts(lab) -> dict[str, str]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_places_of_the_post_hold_what_the_helper_puts_there(seed, open_lab):
-    page, lab = open_lab("multi-hot")
+    page, lab = open_lab("multi-hot", has_touch=True)
+    hand = ("mouse", "finger", "keyboard")[seed]
     ids = json.loads(lab.get_attribute("data-values"))["genre_ids"]
     chosen = sorted(np.random.default_rng(seed).choice(list(ids), 5, replace=False))
     for name in ids:
         button = lab.get_by_role("button", name=re.compile(rf"^[01] {re.escape(name)}$"))
         if (button.get_attribute("aria-pressed") == "true") != (name in chosen):
-            button.focus()
-            page.keyboard.press("Space")
+            {"mouse": button.click, "finger": button.tap, "keyboard": partial(button.press, "Space")}[hand]()
     vocabulary = sorted(ids, key=ids.get)
     field = features.Feature(
         "genre", "multi", "movie_genre", 14, tuple(vocabulary[:14]), slots=3, truncating="pre"
     )
-    row = field._ids_of(["|".join(chosen)])[0]
+    row = field.encode(pd.DataFrame({"movie_genre": ["|".join(chosen)]}))[0]
     told = facts(lab)
     assert told["In the file"] == "|".join(chosen)
     assert told["The post's 3 places"].startswith(str(row.tolist()))
@@ -108,19 +110,64 @@ def test_dot_product_and_fast_identity_agree_wherever_the_arrows_are(open_lab):
     assert float(fields.first.input_value()) == 1.5
 
 
+def drag(lab, name: str, button: str = "left") -> bool:
+    """Whether the arrow head of ``name`` follows the middle of its handle."""
+    mouse, handle = lab.page.mouse, lab.locator(f".lab-{name} .lab-handle")
+    before = [field.input_value() for field in lab.locator("input").all()]
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    mouse.down(button=button)
+    mouse.move(box["x"] + 60, box["y"] + 40, steps=4)
+    mouse.up(button=button)
+    return before != [field.input_value() for field in lab.locator("input").all()]
+
+
 def test_an_arrow_follows_the_pointer(open_lab):
-    page, lab = open_lab("two-vectors")
-    lab.scroll_into_view_if_needed()
-    before = lab.locator("input").first.input_value()
-    box = lab.locator(".lab-a .lab-handle").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x - 60, y + 30, steps=4)
-    page.mouse.up()
-    assert float(lab.locator("input").first.input_value()) < float(before)
+    _, lab = open_lab("two-vectors")
+    before = float(lab.locator("input").first.input_value())
+    assert drag(lab, "a")
+    assert float(lab.locator("input").first.input_value()) > before
     dot, fast = numbers_of(lab)
     assert dot == fast
+
+
+def test_nothing_drawn_above_an_arrow_head_keeps_the_pointer_from_it(open_lab):
+    _, lab = open_lab("two-vectors")
+    for field, value in zip(lab.locator("input").all(), ("1", "1.5", "0", "0"), strict=True):
+        field.fill(value)  # the sum lies on the head of a
+    assert drag(lab, "a")
+    assert drag(lab, "b")
+    assert not drag(lab, "a", button="right")
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("7", None), ("0.3", "0"), ("", None), ("-", None)])
+@pytest.mark.parametrize("leave", ["Tab", "Enter", "a drag"])
+def test_a_number_that_is_none_of_the_lab_gives_way(typed, kept, leave, open_lab):
+    page, lab = open_lab("two-vectors")
+    field = lab.locator("input").first
+    before = field.input_value()
+    field.focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.press("Delete")
+    page.keyboard.type(typed)
+    if leave == "a drag":
+        assert drag(lab, "b")
+    else:
+        page.keyboard.press(leave)
+    assert field.input_value() == (kept or before)  # the last one that was
+
+
+@pytest.mark.parametrize("name", ["two-vectors", "shares"])
+def test_a_lab_agrees_with_its_controls_when_the_reader_comes_back(name, open_lab, site):
+    page, lab = open_lab(name)
+    controls, said = lab.locator("input"), lab.locator(".lab-result")
+    before = [control.input_value() for control in controls.all()], said.inner_text()
+    controls.last.press("ArrowUp")
+    assert said.inner_text() != before[1]
+    page.goto(f"{site}/book/notation.html")
+    page.go_back()
+    assert ([control.input_value() for control in controls.all()], said.inner_text()) == before
 
 
 def test_the_shares_shown_are_those_measured(open_lab):
@@ -131,7 +178,8 @@ def test_the_shares_shown_are_those_measured(open_lab):
     for at, k in enumerate(values["k"]):
         assert slider.get_attribute("aria-valuetext") == f"k = {k}"
         shown = [
-            int(text.removesuffix(" %").translate(DIGITS)) for text in lab.locator("td b").all_inner_texts()
+            int(text.removesuffix("\N{NO-BREAK SPACE}%").translate(DIGITS))
+            for text in lab.locator("td b").all_inner_texts()
         ]
         assert shown == [round(100 * share[at]) for share in values["shares"].values()]
         assert f"{values['rmse'][at]:.3f} stars" in lab.locator(".lab-result").inner_text()

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfm_helpers import build, datasets, evaluation, features, live, models, recommending
+from deepfm_helpers import anatomy, datasets, evaluation, features, models, recommending
+from deepfm_helpers.press import live
 
 pytestmark = pytest.mark.browser
 FORWARD = Path(__file__).resolve().parents[2] / "book" / "_static" / "live" / "deepfm.js"
@@ -76,20 +77,13 @@ def test_javascript_keras_and_numpy_agree_on_every_term(case):
     np.testing.assert_allclose(found[:, 24], by_part.bias + by_part.first_order, atol=1e-5)
     assert by_part.std().drop("bias").min() > 0.1  # every part has something to say
 
-    probe = evaluation._outputs(_probe(model), x)
-    first = np.concatenate(probe[:-1], axis=1)
-    pairs = np.einsum("nik,njk->nij", probe[-1], probe[-1])[:, *np.triu_indices(len(fields), 1)]
+    terms = [anatomy.terms(model, f) for f in fields]
+    outputs = [*(t.weight for t in terms), *(t.vector for t in terms)]
+    probe = evaluation._outputs(type(model)(model.inputs, outputs), x)
+    first, vectors = (np.concatenate(some, axis=1) for some in (probe[:6], probe[6:]))
+    pairs = np.einsum("nik,njk->nij", vectors, vectors)[:, *np.triu_indices(len(fields), 1)]
     np.testing.assert_allclose(found[:, 1:7], first, atol=1e-5)
     np.testing.assert_allclose(found[:, 7:22], pairs, atol=1e-5)
-
-
-def _probe(model):
-    """The model with the six weights and the six vectors as its outputs."""
-    names = [layer.name for layer in model.layers if layer.name.startswith("flat_1d_")]
-    order = [f"flat_1d_{i.name.removeprefix('input_')}" for i in model.inputs]
-    assert sorted(names) == sorted(order)
-    outputs = [model.get_layer(name).output for name in [*order, "concat_embed_2d"]]
-    return type(model)(model.inputs, outputs)
 
 
 @pytest.mark.parametrize("likes", [[], [3], [3, 40, 77]])
@@ -101,6 +95,58 @@ def test_someone_new_is_the_mixture_that_the_two_sides_make(case, likes):
     side = sides.new_user(traits, sides.films.mid.iloc[likes].tolist(), noise=exported["rmse"])
     found = page.evaluate(NEW_USER, [ids, likes])
     np.testing.assert_allclose(found, sides.scores(side)[0], atol=1e-4)
+
+
+@pytest.fixture
+def tastes(tmp_path, browser):
+    """A model with a multi-valued field of the user and release years, one of them unknown; and its page alone."""
+    data = datasets.planted(n_users=60, n_movies=80, n_ratings=1500, seed=4)
+    liked = [["Old|Odd", "New", "Odd", ""][i % 4] for i in range(len(data.users))]
+    movies = data.movies.assign(movie_name=["Untitled", *data.movies.movie_name[1:]])
+    data = replace(data, users=data.users.assign(tastes=liked), movies=movies)
+    taste = features.Feature("taste", "multi", "tastes", owner="user").described(data.users)
+    year, mid, age, uid = features.describe(data, ("year", "mid", "age", "uid"))
+    fields = [year, taste, mid, age, uid]
+    model = models.deep_fm_model(features=fields, k=4, dnn_dim=(8,), dnn_dr=0.0, embedding_spread=0.3)[-1]
+    train = datasets.join(data.ratings, data.movies, data.users)
+    exported = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.8)
+    page = browser.new_page()
+    page.set_content('<div id="live" hidden></div>')
+    for script in (tmp_path / "model.js", FORWARD, FORWARD.with_name("page.js")):
+        page.add_script_tag(path=script)
+    yield exported, recommending.TwoSides(model, data, fields, train), page
+    page.close()
+
+
+def test_a_person_can_be_given_several_values_of_a_field(tastes):
+    exported, sides, page = tastes
+    people, films = exported["people"], exported["films"]
+    film = int(np.argmax(films["rows"]))
+
+    def shown() -> float:
+        return _number(page.locator(".live-total strong").inner_text().split()[0])
+
+    def expected(taste: list[int], film: int) -> float:
+        rows = [films["year"][film], taste, film + 1, people["age"][0], people["row"][0]]
+        return live.terms(exported, rows).sum()
+
+    value = page.locator(".live-term th", has_text="taste").first
+    assert shown() == pytest.approx(expected(people["taste"][0], film), abs=0.0006)
+    assert shown() == pytest.approx(sides.scores(people["uid"][:1])[0, film], abs=0.0006)
+    page.locator("#live-taste").select_option(["0", "1", "3"])
+    assert shown() == pytest.approx(expected([1, 3], film), abs=0.0006)
+    assert exported["fields"][1]["values"][0] in value.inner_text()
+    assert exported["fields"][1]["values"][2] in value.inner_text()
+    page.locator("#live-taste").select_option("0")
+    assert shown() == pytest.approx(expected([0], film), abs=0.0006)
+    assert "not given" in value.inner_text()
+
+    page.get_by_label("film: type a part of its title").fill("Untitled")
+    assert shown() == pytest.approx(expected([0], 0), abs=0.0006)
+    assert "unknown" in page.locator(".live-term th", has_text="year").first.inner_text()
+    page.locator("#live-user").select_option("-1")
+    someone = sides.scores(sides.new_user({}))[0, 0]
+    assert shown() == pytest.approx(someone, abs=0.0006)
 
 
 @pytest.fixture
@@ -195,6 +241,124 @@ def test_films_that_someone_new_likes_move_terms_of_uid_only(live_page):
     assert live_page.locator(".live-chips li").count() == 1
 
 
+def _controls(page) -> list:
+    """All that a reader can set, and what the page says of it."""
+    return page.locator("#live").evaluate(
+        """app => [...app.querySelectorAll("select, input")].map(e => e.type === "checkbox" ? e.checked : e.value)
+           .concat([...app.querySelectorAll("tbody, #live-likes")].map(e => e.hidden),
+                   [...app.querySelectorAll(".live-chips li, .live-note, .live-story, .live-total")]
+                   .map(e => e.textContent))"""
+    )
+
+
+@pytest.mark.parametrize("hand", ["mouse", "finger", "keyboard"])
+@pytest.mark.parametrize("box", ["#live-like", "#live-film"])
+def test_one_press_starts_again_and_puts_everything_back(visit, hand, box):
+    with visit("book/live.html", has_touch=True) as page:
+        before = _controls(page)
+        again = page.get_by_role("button", name="Start again")
+        page.locator("#live-user").select_option("-1")
+        page.locator("#live-like").fill(_ten(page)[0])
+        page.locator("#live-occupation").select_option(index=3)
+        page.locator("#live-on-deep").uncheck()
+        page.locator("[aria-controls=live-terms-first]").click()
+        page.locator("[aria-controls=live-terms-pairs]").click()
+        page.locator(box).press_sequentially("film 1")
+        assert _controls(page) != before
+        {"mouse": again.click, "finger": again.tap, "keyboard": lambda: again.press("Space")}[hand]()
+        assert _controls(page) == before
+
+
+@pytest.mark.parametrize("leave", ["Enter", "Tab", "click", "tap"])
+@pytest.mark.parametrize("box", ["#live-like", "#live-film"])
+def test_a_part_of_a_title_is_taken_by_enter_and_by_leaving_the_field(visit, box, leave):
+    with visit("book/live.html", has_touch=True) as page:
+        page.locator("#live-user").select_option("-1")
+        first = _ten(page)[0]
+        page.locator(box).click()
+        page.keyboard.type(first[:-2])
+        title = page.get_by_role("heading", name="Ten films")
+        if leave in ("click", "tap"):
+            getattr(title, leave)()
+        else:
+            page.keyboard.press(leave)
+        chosen = {"#live-like": ".live-chips li", "#live-film": "[aria-current] .live-title"}[box]
+        assert page.locator(chosen).inner_text().startswith(first)
+        assert page.locator(box).input_value() == (first if box == "#live-film" else "")
+        page.locator("#live-film").focus()
+        page.locator("#live-film").fill(first.partition(" (")[0])  # the film that is chosen already
+        page.keyboard.press("Enter")
+        assert first.partition(" (")[0] in page.locator("#live-film").input_value()
+        assert page.locator("#live-film").input_value().endswith(")")
+
+
+def test_a_field_that_is_left_for_another_window_waits(live_page):
+    search = live_page.locator("#live-film")
+    before = _controls(live_page)
+    search.press_sequentially("zzzz")
+    search.evaluate("field => field.dispatchEvent(new FocusEvent('blur'))")
+    assert live_page.locator("#live-film-note").inner_text() == ""
+    search.press("Escape")
+    assert _controls(live_page) == before
+
+
+def test_a_message_about_a_title_goes_when_another_is_typed(live_page):
+    search, note = live_page.locator("#live-film"), live_page.locator("#live-film-note")
+    title = search.input_value()
+    for leave in ("Escape", "x", "Backspace"):
+        search.press("Control+A")
+        live_page.keyboard.type("zzzz")
+        search.press("Enter")
+        assert note.inner_text() == "No title contains “zzzz”."
+        search.press(leave)
+        assert note.inner_text() == ""
+    search.press("Enter")
+    assert note.inner_text() == "No title contains “zzz”."
+    live_page.locator("#live-user").select_option("1")  # another change
+    assert note.inner_text() == ""
+    assert search.input_value() == title
+
+
+def test_a_film_of_the_list_wins_over_text_that_was_half_typed(live_page):
+    third = _ten(live_page)[2]
+    live_page.locator("#live-film").press_sequentially("film 1")
+    live_page.locator(".live-ten button").nth(2).click()
+    assert live_page.locator("#live-film").input_value() == third
+    assert live_page.locator(".live-ten [aria-current] .live-title").inner_text() == third
+
+
+def test_a_film_that_cannot_be_added_is_told_why_and_the_chips_are_removed_by_keyboard(live_page):
+    live_page.locator("#live-user").select_option("-1")
+    likes, note, chips = (live_page.locator(s) for s in ("#live-like", "#live-like-note", ".live-chips li"))
+    titles = _ten(live_page)[:6]
+    for title in titles[:5]:
+        likes.fill(title)
+    assert note.inner_text() == ""
+    for title, told in ((titles[1], f"{titles[1]} is among them."), (titles[5], "5 films: remove one")):
+        likes.fill(title)
+        assert note.inner_text().startswith(told)
+        assert chips.count() == 5
+    chips.nth(3).get_by_role("button").focus()
+    for left in (4, 3, 2, 1, 0):
+        live_page.keyboard.press("Enter")
+        assert chips.count() == left
+        assert note.inner_text() == ""
+    assert likes.evaluate("field => field === document.activeElement")
+
+
+def test_the_page_agrees_with_its_controls_when_the_reader_comes_back(live_page, site):
+    live_page.locator("#live-user").select_option("2")
+    live_page.locator("#live-on-deep").uncheck()
+    live_page.locator("#live-film").press_sequentially("film 1")
+    live_page.goto(f"{site}/book/notation.html")
+    live_page.go_back()
+    user = live_page.locator("#live-user option:checked").inner_text().partition(",")[0]
+    film = live_page.locator("#live-film").input_value()
+    assert f"for {user} and {film}" in live_page.locator(".live-total").inner_text()
+    out = not live_page.locator("#live-on-deep").is_checked()
+    assert out == ("Without" in live_page.locator(".live-story").inner_text())
+
+
 def test_a_true_rating_stands_beside_the_prediction_where_there_is_one(live_page):
     rated = live_page.locator(".live-ten li").filter(has_text="rated").first
     if rated.count():
@@ -222,4 +386,4 @@ def test_without_scripts_the_page_shows_the_figure(browser, site):
 def test_no_other_page_loads_the_model(html):
     pages = [path for path in html.rglob("*.html") if "live/model.js" in path.read_text(encoding="utf-8")]
     assert [path.name for path in pages] == ["live.html"]
-    assert build.LIVE.name == "model.js"
+    assert live.PLACE.name == "model.js"

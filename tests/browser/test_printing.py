@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deepfm_helpers import printing
+from deepfm_helpers.press import printing
 
 pytestmark = pytest.mark.browser
 WHOLE = """<!doctype html><html lang="en"><title>A book</title><body>
@@ -31,7 +31,7 @@ def test_the_outline_lists_every_chapter_and_no_link_leads_out_of_the_book(tmp_p
 
 def test_a_missing_chromium_is_said_with_what_to_install():
     done = subprocess.run(
-        [sys.executable, "-c", "from deepfm_helpers import printing\nwith printing.chromium(): pass"],
+        [sys.executable, "-c", "from deepfm_helpers.press import printing\nwith printing.chromium(): pass"],
         env=os.environ | {"DEEPFM_CHROMIUM": "/nowhere/chromium"},
         capture_output=True,
         text=True,

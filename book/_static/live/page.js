@@ -8,6 +8,7 @@
   const model = DeepFM.load(window.DEEPFM_MODEL);
   const { fields, films, people } = model;
   const traits = fields.filter((f) => f.side === "user" && f.name !== "uid");
+  const several = (f) => Array.isArray(people[f.name][0]); // whether a person can have several values
   const PARTS = {
     first: { name: "First order", one: "the first order", equation: "eq-first-order" },
     pairs: { name: "Second order", one: "the second order", equation: "eq-pairs" },
@@ -19,7 +20,7 @@
   // ---------------------------------------------------------------- what is chosen, and what follows from it
 
   const busiest = films.rows.indexOf(Math.max(...films.rows));
-  const start = () => ({ person: 0, values: valuesOf(0), likes: [], film: busiest, off: {} });
+  const start = () => ({ person: 0, values: valuesOf(0), likes: [], film: busiest, off: {}, folded: { pairs: !wide } });
   const valuesOf = (person) => Object.fromEntries(traits.map((f) => [f.name, people[f.name][person]]));
   let state = start();
   let shown = {}; // the uid entry and the terms on the page
@@ -59,14 +60,13 @@
   const signed = (x, digits = 3) => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(digits);
   const stars = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
   const who = () => (state.person >= 0 ? `user ${people.uid[state.person]}` : "someone new");
-  const label = (f, row) => (row ? f.values[row - 1] : "not given");
+  const label = (f, rows) => [rows].flat().map((row) => (row ? f.values[row - 1] : "not given")).join(", ") || "none";
   const person = (i) => [`user ${people.uid[i]}`, ...traits.map((f) => label(f, people[f.name][i]))].join(", ");
   const valueOf = (f) => {
     if (f.name === "uid" && state.person < 0) return state.likes.length ? "mixture of users" : "average user";
     if (f.name === "uid") return who();
     if (f.name === "mid") return films.title[state.film];
-    if (f.side === "user") return label(f, state.values[f.name]);
-    return [films[f.name][state.film]].flat().map((row) => label(f, row)).join(", ") || "none";
+    return label(f, f.side === "user" ? state.values[f.name] : films[f.name][state.film]);
   };
 
   // -------------------------------------------------------------------------------------------------- elements
@@ -92,8 +92,14 @@
     return make("a", { href: link.href, title: `equation ${link.textContent.trim()}` }, text);
   }
 
-  /** A labelled text field that suggests titles; `choose` gets the position of a film. */
-  function titleSearch(id, text, choose) {
+  // A press of the mouse or a finger first takes the focus away from a text field. What is typed there then waits for
+  // the click, under which nothing may move.
+  let pressing = false;
+  addEventListener("mousedown", () => { pressing = true; setTimeout(() => { pressing = false; }); }, true);
+
+  /** A labelled text field that suggests titles. `choose` gets the position of the film that was typed, on Enter or when
+      the field is left; Escape, and a change elsewhere, return to `chosen()`. */
+  function titleSearch(id, text, chosen, choose) {
     const note = make("span", { class: "live-note", id: `${id}-note`, role: "status" });
     const found = (wanted) => {
       const lower = wanted.trim().toLowerCase();
@@ -107,24 +113,31 @@
       const best = fit.map((_, i) => i).reduce((a, b) => (better(b, a) > 0 ? b : a));
       return fit[best] ? best : -1;
     };
-    const take = (film) => { note.textContent = ""; choose(film); };
+    let typed = false; // and not taken yet
+    const say = (words) => { note.textContent = words; };
+    const show = () => { [typed, input.value] = [false, chosen()]; say(""); };
+    const take = () => {
+      if (!typed) return;
+      typed = false;
+      const film = found(input.value);
+      if (film >= 0) choose(film);
+      else if (input.value.trim()) say(`No title contains “${input.value}”.`);
+      else show();
+    };
+    const left = () => document.activeElement === input || take(); // it is not left for another window
     const input = make("input", {
-      id, list: "live-titles", type: "text", autocomplete: "off", spellcheck: "false", "aria-describedby": note.id,
+      id, list: "live-titles", type: "text", spellcheck: "false", enterkeyhint: "go",
+      "aria-describedby": note.id,
       onfocus: () => input.select(),
-      oninput: () => { // a suggestion was picked
-        const exact = films.title.indexOf(input.value);
-        if (exact >= 0) take(exact);
+      oninput: () => {
+        typed = true;
+        say("");
+        if (films.title.includes(input.value)) take(); // a suggestion was picked
       },
-      onchange: () => {
-        note.textContent = "";
-        if (!input.value.trim()) return render();
-        const film = found(input.value);
-        if (film >= 0) take(film);
-        else note.textContent = `No title contains “${input.value}”.`;
-      },
+      onkeydown: ({ key }) => { if (key === "Enter") take(); else if (key === "Escape") show(); },
+      onblur: () => { if (pressing) addEventListener("click", left, { once: true }); else left(); },
     });
-    const say = (text) => { note.textContent = text; };
-    return { input, say, box: make("div", { class: "live-control" }, make("label", { for: id }, text), input, note) };
+    return { input, say, show, box: make("div", { class: "live-control" }, make("label", { for: id }, text), input, note) };
   }
 
   const titles = make("datalist", { id: "live-titles" }, ...films.title.map((t) => make("option", { value: t })));
@@ -141,31 +154,33 @@
 
   const traitSelects = traits.map((f) => make("select", {
     id: `live-${f.name}`,
+    multiple: several(f),
     onchange: (event) => {
-      const [from, to] = [state.values[f.name], Number(event.target.value)].map((row) => label(f, row));
-      change(() => { state.values[f.name] = Number(event.target.value); }, `${f.name}: ${from} → ${to}`);
+      const rows = [...event.target.selectedOptions].map((option) => Number(option.value));
+      const to = several(f) ? rows.filter((row) => row || rows.length === 1) : rows[0];
+      change(() => { state.values[f.name] = to; }, `${f.name}: ${label(f, state.values[f.name])} → ${label(f, to)}`);
     },
   }, make("option", { value: 0 }, "not given (the average)"),
   ...f.values.map((text, i) => make("option", { value: i + 1 }, text))));
 
-  const liked = titleSearch("live-like", `liked films, up to ${MOST_LIKES}`, (film) => {
-    liked.input.value = "";
-    if (state.likes.length >= MOST_LIKES) liked.say(`${MOST_LIKES} films: remove one to add another.`);
-    if (state.likes.includes(film) || state.likes.length >= MOST_LIKES) return;
-    change(() => { state.likes = [...state.likes, film]; }, `likes ${films.title[film]}`);
+  const liked = titleSearch("live-like", `liked films, up to ${MOST_LIKES}`, () => "", (i) => {
+    if (state.likes.includes(i)) liked.say(`${films.title[i]} is among them.`);
+    else if (state.likes.length >= MOST_LIKES) liked.say(`${MOST_LIKES} films: remove one to add another.`);
+    else change(() => { state.likes = [...state.likes, i]; }, `likes ${films.title[i]}`);
   });
   const chips = make("ul", { class: "live-chips", "aria-label": "liked films" });
   liked.box.append(chips);
 
-  const film = titleSearch("live-film", "film: type a part of its title", (i) => choose(i));
+  const film = titleSearch("live-film", "film: type a part of its title", () => films.title[state.film], choose);
   function choose(i) {
-    if (i !== state.film) change(() => { state.film = i; }, `film: ${films.title[i]}`);
+    if (i === state.film) render();
+    else change(() => { state.film = i; }, `film: ${films.title[i]}`);
   }
 
   const control = (text, select) =>
     make("div", { class: "live-control" }, make("label", { for: select.id }, text), select);
 
-  const form = make("form", { class: "live-form", onsubmit: (event) => event.preventDefault() },
+  const form = make("form", { class: "live-form", autocomplete: "off", onsubmit: (event) => event.preventDefault() },
     make("div", { class: "live-wide" }, control("user", userSelect)),
     ...traits.map((f, i) => control(f.name, traitSelects[i])),
     make("div", { class: "live-wide", id: "live-likes" }, liked.box),
@@ -200,7 +215,7 @@
   }
 
   function partLines(part, names) {
-    const box = make("input", { type: "checkbox", id: `live-on-${part}`, checked: true,
+    const box = make("input", { type: "checkbox", id: `live-on-${part}`, checked: true, autocomplete: "off",
       onchange: () => { state.off = { ...state.off, [part]: !box.checked }; render(); } });
     const heading = make("span", { class: "live-part-name" }, box,
       make("label", { for: box.id }, PARTS[part].name));
@@ -210,8 +225,7 @@
     const body = make("tbody", { id: `live-terms-${part}` }, ...rows);
     head.body = body;
     head.button = make("button", { type: "button", "aria-controls": body.id,
-      onclick: () => { body.hidden = !body.hidden; render(); } });
-    body.hidden = part === "pairs" && !wide;
+      onclick: () => { state.folded = { ...state.folded, [part]: !body.hidden }; render(); } });
     head.count = names.length;
     heading.append(head.button);
     return [make("tbody", {}, head.row), body];
@@ -259,14 +273,19 @@
 
   function renderForm() {
     userSelect.value = state.person;
-    traits.forEach((f, i) => { traitSelects[i].value = state.values[f.name]; });
-    film.input.value = films.title[state.film];
+    traits.forEach((f, i) => {
+      for (const option of traitSelects[i].options) {
+        option.selected = [state.values[f.name]].flat().includes(Number(option.value));
+      }
+    });
+    film.show();
+    liked.show();
     form.querySelector("#live-likes").hidden = state.person >= 0;
-    chips.replaceChildren(...state.likes.map((i) => make("li", {}, films.title[i], make("button", {
+    chips.replaceChildren(...state.likes.map((i, at) => make("li", {}, films.title[i], make("button", {
       type: "button", "aria-label": `remove ${films.title[i]}`,
       onclick: () => {
         change(() => { state.likes = state.likes.filter((other) => other !== i); }, `no longer likes ${films.title[i]}`);
-        liked.input.focus();
+        (chips.querySelectorAll("button")[Math.min(at, state.likes.length - 1)] ?? liked.input).focus();
       },
     }, "×"))));
   }
@@ -276,6 +295,7 @@
     let running = 0;
     for (const item of lines) {
       const off = Boolean(state.off[item.part]);
+      if (item.body) item.body.hidden = Boolean(state.folded[item.part]);
       const value = item.kind === "sum" ? score : item.kind === "true" ? truth?.stars ?? score : amount(t, item);
       const closed = item.kind === "part" && item.body && !item.body.hidden; // its terms carry the bars
       item.from = running;

@@ -8,13 +8,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
-import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+from deepfm_helpers.press.checkout import HERE, toc_entries
+
 LARGEST = 1_000_000  # bytes of a stored notebook
 _PRIVATE = re.compile(r"(?<![\w./:-])/(?:home|Users|root|tmp|var/folders)/\w|\b[A-Z]:\\\\?Users\\")
 _BESIDES = re.compile(r"(_modules|_static)/|(404|genindex|search|py-modindex)\.html")  # what Sphinx adds
 _CSS_URL = re.compile(r"""(?:url\(|@import)\s*['"]?((?:https?:)?//[^'")\s]+)""")
+_DRAWN = {"image/svg+xml", "image/png", "image/jpeg", "text/html"}
 _ERROR_MARKER = "papermill-error-cell-tag"
 
 
@@ -48,6 +49,8 @@ def notebook_problems(path: str | Path) -> list[str]:
             problems.append(
                 f"{where} has a figure caption and {len(shown)} outputs; give the figure its own cell"
             )
+        if "figure" in cell.metadata.get("mystnb", {}) and not any(_DRAWN & set(o["data"]) for o in shown):
+            problems.append(f"{where} has a figure caption and no figure")
         for output in cell.outputs:
             if output.output_type == "error":
                 problems.append(f"{where} failed: {output.ename}: {output.evalue}")
@@ -73,28 +76,11 @@ def _text_of(output: nbformat.NotebookNode) -> str:
 
 
 def _machine_path(text: str) -> str | None:
-    for folder in (ROOT, Path.home(), Path(tempfile.gettempdir())):
+    for folder in (HERE.root, Path.home(), Path(tempfile.gettempdir())):
         if len(folder.parts) > 1 and re.search(re.escape(str(folder)) + r"[/\\]", text):
             return str(folder)
     match = _PRIVATE.search(text)
     return match.group(0) if match else None
-
-
-def toc_entries(toc: str | Path) -> list[str]:
-    """The pages of a ``_toc.yml`` in reading order, without their endings."""
-
-    def walk(node):
-        if isinstance(node, list):
-            for item in node:
-                yield from walk(item)
-        elif isinstance(node, dict):
-            for key in ("root", "file"):
-                if key in node:
-                    yield re.sub(r"\.(md|ipynb|rst)$", "", node[key])
-            for key in ("parts", "chapters", "sections"):
-                yield from walk(node.get(key, []))
-
-    return list(walk(yaml.safe_load(Path(toc).read_text(encoding="utf-8"))))
 
 
 def site_problems(html: str | Path, toc: str | Path) -> list[str]:

@@ -1,7 +1,19 @@
 """Puts a trained DeepFM into one script file, from which the page "The model, live" computes in the browser.
 
-The file holds what was trained and what the page has to name. Of real data it holds no rating, and describes no more
-than a few people (see the page on data and licences).
+The file holds what was trained and what the page has to name. Of real data it holds no rating and describes only a few
+people (see the page on data and licences).
+
+>>> from deepfm_helpers import datasets, features, models
+>>> from deepfm_helpers.press import live
+>>> data = datasets.planted(n_users=40, n_movies=30, n_ratings=300)
+>>> fields = features.describe(data)
+>>> *_, model = models.deep_fm_model(features=fields, mean_rating=3.5, dnn_dr=0.0)  # not trained yet
+>>> rows = datasets.join(data.ratings, data.movies, data.users)
+>>> exported = live.export(model, fields, data, rows, "_build/model.js", rmse=1.0)
+>>> [field["name"] for field in exported["fields"]]
+['uid', 'mid', 'gender', 'age', 'occupation', 'genre']
+>>> live.terms(exported, [1, 1, 1, 1, 1, [1, 2]]).size  # w0, six weights, fifteen pairs and deep
+23
 """
 
 from __future__ import annotations
@@ -9,6 +21,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -16,17 +29,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers import datasets, evaluation, plots, recipes
-from deepfm_helpers.features import Feature, split_rows
+from deepfm_helpers import anatomy, datasets, evaluation, plots, recipes
+from deepfm_helpers.features import KEYS, Feature, split_rows
 from deepfm_helpers.files import write_whole
-from deepfm_helpers.models import PART_LAYERS
+from deepfm_helpers.page import versions
+from deepfm_helpers.press.checkout import Checkout
+from deepfm_helpers.press.digests import digest_of_module
 from deepfm_helpers.recommending import TwoSides
+from deepfm_helpers.sides import Half
 
 PEOPLE = 30
-"""How many people the page offers to choose from, if `export` is not told otherwise."""
-
-MOST_PEOPLE = 100
-"""Of real data, no more people than this may be described."""
+"""How many people the page offers to choose from; of real data, no more than a few may be described."""
 
 RECIPE = recipes.changed(recipes.WITHOUT_HISTORY, {"model": {"k": 16, "dnn_dim": (64, 32)}})
 """What `train_and_export` trains, all six fields with a penalty for each table and no history."""
@@ -35,6 +48,36 @@ STORED = {"n_users": 200, "n_movies": 150, "n_ratings": 10_000}
 """Sizes of the planted data behind the model that the repository keeps, for pages built without training."""
 
 NAME = "DEEPFM_MODEL"
+
+PLACE = Path("book", "_static", "live", "model.js")
+"""Where the pages look for the script, below their root."""
+
+
+def store(here: Checkout) -> None:
+    """Regenerate the model of planted data that the page uses without a build, and its two figures."""
+    path = here.root / PLACE
+    exported = train_and_export(datasets.planted(**STORED), path)
+    draw(exported, path.with_name("waterfall.svg"))
+    draw(exported, path.with_name("summary.svg"), small=True)
+    print(f"{PLACE.as_posix()}: {path.stat().st_size / 1e3:.0f} kB", flush=True)
+
+
+def script(here: Checkout, data, cache: Path) -> Path | None:
+    """The script of the page, trained on ``data`` and kept under a digest; None if the book has no such page."""
+    if "book/live" not in here.contents():
+        return None
+    key = digest_of_module(here, "press.live", data.provenance.fingerprint, versions())
+    path = cache / key / PLACE.name
+    if not path.is_file():
+        shutil.rmtree(cache, ignore_errors=True)
+        train_and_export(data, path)
+    return path
+
+
+def place(script: Path | None, source: Path) -> None:
+    """Put the script into the staged pages, in place of the stored one."""
+    if script:
+        shutil.copy2(script, source / PLACE)
 
 
 def train_and_export(data, path: str | Path, *, seed: int = 1, recipe: recipes.Recipe = RECIPE) -> dict:
@@ -65,13 +108,13 @@ def export(
     *,
     rmse: float,
     seed: int = 0,
-    people: int = PEOPLE,
 ) -> dict:
     """Writes a trained DeepFM as a script that sets `window.DEEPFM_MODEL`.
 
-    In the tables of the file, row 0 of a field with one value is the average over the training rows: it stands for
-    whoever or whatever is not known, as in `recommending.TwoSides`. The rows of uid are those of users with a training
-    row, the rows of mid those of all films by mid; a film without a training row has the average.
+    In the tables of the file, row 0 is the average over the training rows: it stands for what is not given, as in
+    `recommending.TwoSides`. The rows of uid are those of users with a training row, the rows of mid those of all films
+    by mid; a film without a training row has the average. In other fields the values follow in the order of their
+    ids, and, where someone or some film has none that is known, the model's own row for that.
 
     Args:
         model: the last of `models.deep_fm_model`.
@@ -80,70 +123,71 @@ def export(
         train: the joined training rows.
         path: of the script file; it is replaced in one step.
         rmse: of the model on rows held out, in stars, clipped to 1 to 5 stars.
-        seed: the seed of the model; it also draws the people.
-        people: how many users to describe. Planted ones come with their ratings.
+        seed: the seed of the model; it also draws the `PEOPLE` users to describe. Planted ones come with their
+            ratings.
 
     Returns:
         What the script holds, as a dict.
 
     Raises:
-        ValueError: a model that the page cannot compute, or more than `MOST_PEOPLE` people of real data.
+        ValueError: a model that the page cannot compute.
     """
-    sides = TwoSides(model, data, features, train)
     check(model, features)
-    planted = data.truth is not None
-    if people > MOST_PEOPLE and not planted:
-        raise ValueError(f"people = {people}: of real users at most {MOST_PEOPLE} may be described")
-
-    users = sides.users[sides.users.uid.isin(train.uid)]
-    shown = np.random.default_rng(seed).permutation(len(users))[:people]
-    shown = np.sort(shown)
-    kept = {"uid": users.uid.to_numpy(), "mid": sides.films.mid.to_numpy()}
+    sides = TwoSides(model, data, features, train)
+    user, film = sides.halves.values()
+    trained = np.flatnonzero(user.rows)
+    shown = np.sort(np.random.default_rng(seed).permutation(len(trained))[:PEOPLE])
+    uids = user.frame.uid.iloc[trained[shown]]
+    kept = {"user": trained, "film": np.arange(len(film.frame))}
+    described = {"user": trained[shown], "film": kept["film"]}
     exported = {
         "dataset": data.name,
         "fingerprint": data.provenance.fingerprint,
         "seed": seed,
         "rmse": round(rmse, 4),
-        "w0": evaluation.head_weights(model)[1],
-        "fields": [_field(model, f, data, train, kept.get(f.name)) for f in features],
+        "w0": sides.bias,
+        "fields": [],
         "network": _network(model),
         "films": {"title": sides.films.movie_name.tolist(), "rows": sides.counts.tolist()},
-        "people": {"uid": users.uid.iloc[shown].tolist(), "row": (shown + 1).tolist()},
+        "people": {"uid": uids.tolist(), "row": (shown + 1).tolist()},
     }
-    for f in features:
-        side, frame = ("people", users.iloc[shown]) if f.column in users else ("films", sides.films)
-        if f.name not in kept:
-            ids = f.encode(frame)
-            exported[side][f.name] = (
-                [row[row > 0].tolist() for row in ids] if f.slots > 1 else ids[:, 0].tolist()
-            )
-    if planted:
-        exported["people"]["ratings"] = _ratings(data, train, users.uid.iloc[shown], sides.films.mid)
+    for f in sides.features:
+        half = sides.halves[f.owner]
+        if f.column == half.key:
+            exported["fields"].append(_ids(f, half, kept[f.owner]))
+            continue
+        entry, ids = _field(model, f, half, data.codebook)
+        exported["fields"].append(entry)
+        exported["people" if f.owner == "user" else "films"][f.name] = [ids[i] for i in described[f.owner]]
+    if data.truth is not None:
+        exported["people"]["ratings"] = _ratings(data, train, uids, sides.films.mid)
     write_whole(path, f"window.{NAME} = {json.dumps(exported, separators=(',', ':'), ensure_ascii=False)};\n")
     return exported
 
 
 def check(model, features: Sequence[Feature]) -> None:
     """Raises ValueError, with the reason, if the page cannot compute this model."""
-    names, layers = [f.name for f in features], {layer.name for layer in model.layers}
-    if missing := {"uid", "mid"} - set(names):
+    if missing := {"uid", "mid"} - {f.name for f in features}:
         raise ValueError(
             f"the page needs the fields uid and mid; the model lacks {', '.join(sorted(missing))}"
         )
     for f in features:
-        if f"cat_embed_2d_{f.name}" not in layers:
+        if f.owner == "rating":
+            raise ValueError(
+                f"field {f.name} belongs to the single rating: the page asks for a user and a film"
+            )
+        if f.kind not in ("single", "multi") or anatomy.tables(model, f).second is None:
             raise ValueError(f"field {f.name} has no table of vectors: the page looks every field up in one")
         if f.kind == "multi" and f.pooling != "mean":
             raise ValueError(f"field {f.name}: pooling {f.pooling!r}; the page only averages")
-        if f.vocabulary is None and f.name not in ("uid", "mid"):
+        if f.vocabulary is None and (f.name, f.column) != (KEYS[f.owner], KEYS[f.owner]):
             raise ValueError(f"field {f.name} has no vocabulary, and so the page no names for its values")
-    head = model.get_layer("deepfm_output")
-    if len(head.get_weights()) != 1:
+    weights, _, layer = anatomy.head(model)
+    if len(layer.get_weights()) != 1:
         raise ValueError("head = 'dense': the page adds the parts up; train the model with head='sum'")
-    weights, _ = evaluation.head_weights(model)
-    if missing := set(PART_LAYERS) - set(weights):
+    if missing := set(anatomy.PART_LAYERS) - set(weights):
         raise ValueError(f"the model has no {', '.join(sorted(missing))}: the page shows all three parts")
-    if (last := model.get_layer("deep_output").activation.__name__) != "linear":
+    if (last := anatomy.network(model)[-1].activation.__name__) != "linear":
         raise ValueError(f"deep_activation = {last!r}: the page takes the deep part as it is, with None")
 
 
@@ -188,8 +232,10 @@ def draw(exported: dict, path: str | Path, small: bool = False) -> None:
     films, people = exported["films"], exported["people"]
     film = int(np.argmax(films["rows"]))
     of = {"uid": people["row"][0], "mid": film + 1}
-    names = [f["name"] for f in exported["fields"]]
-    rows = [of[n] if n in of else people[n][0] if n in people else films[n][film] for n in names]
+    for f in exported["fields"]:
+        if f["name"] not in of:
+            of[f["name"]] = people[f["name"]][0] if f["side"] == "user" else films[f["name"]][film]
+    rows = [of[f["name"]] for f in exported["fields"]]
     bars, ax = terms(exported, rows), None
     if small:
         pairs = bars.index.str.contains(" × ")
@@ -209,23 +255,17 @@ def _encode(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode("ascii")
 
 
-def _field(model, f: Feature, data, train: pd.DataFrame, kept: np.ndarray | None) -> dict:
-    """Name, side, labels of ids 1, 2, … and the two tables of a field."""
-    tables = [model.get_layer(f"cat_embed_{order}_{f.name}").get_weights()[0] for order in ("1d", "2d")]
-    if f.kind == "single":
-        rows = np.bincount(f.encode(train)[:, 0], minlength=f.size + 1)
-        for table in tables:
-            average = (rows / rows.sum()) @ table
-            if kept is not None:
-                table[rows == 0] = average
-            table[0] = average
-    if kept is not None:
-        tables = [table[np.concatenate([[0], kept])] for table in tables]
-    labels = data.codebook.get(f.column, {})
+def _entry(f: Feature, half: Half, values: list[str] | None, first: np.ndarray, vectors: np.ndarray) -> dict:
+    """Name, side, labels and the two tables of a field; the average comes before the rows given."""
+    j = half.fields.index(f)
+    tables = [
+        np.concatenate([average[j : j + 1], table])
+        for average, table in ((half.average.first[:, None], first), (half.average.vectors, vectors))
+    ]
     return {
         "name": f.name,
-        "side": "user" if f.column in data.users else "film",
-        "values": None if kept is not None else [str(labels.get(value, value)) for value in f.vocabulary],
+        "side": f.owner,
+        "values": values,
         "rows": len(tables[0]),
         "k": tables[1].shape[1],
         "w": _encode(tables[0]),
@@ -233,13 +273,29 @@ def _field(model, f: Feature, data, train: pd.DataFrame, kept: np.ndarray | None
     }
 
 
+def _ids(f: Feature, half: Half, kept: np.ndarray) -> dict:
+    """The entry of uid or mid, with the rows of those kept."""
+    j = half.fields.index(f)
+    return _entry(f, half, None, half.embedded.first[kept, j : j + 1], half.embedded.vectors[kept, j])
+
+
+def _field(model, f: Feature, half: Half, codebook: dict) -> tuple[dict, list]:
+    """The entry of another field, and the row or rows of its tables for every user or film."""
+    tables = [layer.get_weights()[0] for layer in anatomy.tables(model, f)]
+    ids, values = f.encode(half.frame), f.labels(codebook)
+    if f.kind == "multi":
+        return _entry(f, half, values, *(t[1:] for t in tables)), [row[row > 0].tolist() for row in ids]
+    if (ids == 0).any():
+        tables, values = [np.concatenate([t, t[:1]]) for t in tables], [*values, "unknown"]
+        ids = np.where(ids == 0, len(values), ids)
+    return _entry(f, half, values, *(t[1:] for t in tables)), ids[:, 0].tolist()
+
+
 def _network(model) -> list[dict]:
     """The layers of the deep part in order: sizes (inputs, outputs), kernel and bias."""
-    names = [layer.name for layer in model.layers if layer.name.startswith("deep_")]
-    weights = [model.get_layer(name).get_weights() for name in names]
     return [
         {"size": list(kernel.shape), "kernel": _encode(kernel), "bias": _encode(bias)}
-        for kernel, bias in weights
+        for kernel, bias in (layer.get_weights() for layer in anatomy.network(model))
     ]
 
 

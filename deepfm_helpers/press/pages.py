@@ -242,4 +242,4 @@ def setup(app) -> dict[str, bool]:
 
 
 if __name__ == "__main__":
-    draw_card(Path(__file__).resolve().parents[1] / "book" / CARD)
+    draw_card(Path(__file__).resolve().parents[2] / "book" / CARD)

@@ -1,0 +1,348 @@
+"""The folder of a training: which run it holds, its history, and the weights from which a killed run goes on.
+
+In the folder are
+
+- ``run.json``: the arguments, digests of the data, the model's layers, digests of the weight files;
+- ``history.csv``: a row for each finished epoch; it is what counts, and is written last;
+- ``epoch-0007.weights.h5``: weights and Adam's memory after the last two epochs, and after the best until each;
+- ``best.weights.h5``: once the run has come to its end, in place of those of the epochs;
+- ``lock``: while a process trains here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import socket
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from deepfm_helpers._keras import keras
+from deepfm_helpers.files import write_whole
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+COLUMNS = ["epoch", "loss", "rmse", "val_loss", "val_rmse", "seconds"]
+
+
+def history(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """The finished epochs as a table, one row each."""
+    return pd.DataFrame(rows).reindex(columns=[c for c in COLUMNS if rows and c in rows[0]])
+
+
+def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
+    """The epoch (from 1) with the lowest validation RMSE; without validation rows the last one.
+
+    It is not the lowest `val_loss`: Keras adds the penalties of `table_l2` to that.
+    """
+    if not rows or "val_rmse" not in rows[0]:
+        return len(rows)
+    return 1 + int(np.argmin([row["val_rmse"] for row in rows]))
+
+
+def describe_run(model: keras.Model, arguments: Mapping, data: Mapping[str, np.ndarray]) -> dict:
+    """What makes a run the run it is, as JSON values: arguments, digests of the arrays, layers of the model.
+
+    Raises:
+        ValueError: an argument has no `get_config` that describes it.
+    """
+    fixed = {f"{i} {re.sub(r'_[0-9]+/', '/', w.path)}": w for i, w in enumerate(model.non_trainable_weights)}
+    run = {
+        "arguments": {name: _plain(name, value) for name, value in arguments.items()},
+        "data": {name: _digest(array) for name, array in data.items()},
+        "model": _layers_of(model)
+        | {f"fixed weights {name}": _digest(keras.ops.convert_to_numpy(w)) for name, w in fixed.items()},
+    }
+    return json.loads(json.dumps(run, default=str))
+
+
+class TrainingFolder:
+    """The folder of one run, locked as long as the `with` block lasts.
+
+    Args:
+        folder: made if it is not there.
+        run: from `describe_run`.
+
+    Raises:
+        RuntimeError: another process, or another training of this one, is at work in the folder.
+        OSError: a file cannot be written; what was there before is still whole.
+    """
+
+    def __init__(self, folder: str | Path, run: dict):
+        self.folder, self.run = Path(folder), run
+        self.history, self.best = self.folder / "history.csv", self.folder / "best.weights.h5"
+
+    def __enter__(self) -> TrainingFolder:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(_alone_in(self.folder))
+            for part in self.folder.glob(".part-*"):  # of a process that was killed while it wrote
+                part.unlink()
+            self.held = stack.pop_all()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.held.close()
+
+    def resume(self, model: keras.Model) -> list[dict]:
+        """Gives the model the state in which a killed run left it; returns the rows of its finished epochs.
+
+        If no run was killed here there are no such rows: what a finished one has left is removed.
+
+        Raises:
+            ValueError: the folder holds another run, or nothing of the killed one is whole.
+        """
+        if not self.history.exists():
+            self._begin()
+            return []
+        weights = self._refuse_another_run()
+        if self.best.exists():
+            self._begin()
+            return []
+        rows, damage = self._read_history()
+        self.run["weights"] = weights
+        while rows and (broken := [e for e in {len(rows), best_epoch(rows)} if not self._is_whole(e)]):
+            damage += [self._file(epoch).name for epoch in broken]
+            rows.pop()
+        found = f"{self.folder}: damaged or missing: {', '.join(dict.fromkeys(damage))}."
+        if not rows:
+            raise ValueError(
+                f"{found} No epoch is left to go on from; delete the folder to train from the start"
+            )
+        if damage:
+            warnings.warn(f"{found} Training goes on after epoch {len(rows)}, which is whole", stacklevel=3)
+        self.load(model, len(rows))
+        return rows
+
+    def save(self, model: keras.Model, rows: Sequence[Mapping[str, float]]) -> None:
+        """Keeps the state after the last of these epochs; whenever the process ends, one epoch is lost at most."""
+        last = len(rows)
+        content = _weights_in_memory(model)
+        needed = {e for n in (last, last - 1) for e in (n, best_epoch(rows[:n]))} - {0}
+        digests = self.run["weights"] | {str(last): hashlib.sha256(content).hexdigest()}
+        self.run["weights"] = {str(epoch): digests[str(epoch)] for epoch in sorted(needed)}
+        with self._writing(f"epoch {last}"):
+            write_whole(self._file(last), content)
+            self._write_run()
+            write_whole(self.history, history(rows).to_csv(index=False, lineterminator="\n"))
+        self._drop_all_but(self._file(epoch) for epoch in needed)
+
+    def load(self, model: keras.Model, epoch: int) -> None:
+        """Gives the model its weights, and its optimizer the memory, after an epoch that `save` has kept."""
+        model.load_weights(_Memory(self._file(epoch).read_bytes()))
+
+    def finish(self, model: keras.Model) -> None:
+        """Writes the model's weights as ``best.weights.h5``; those of single epochs go."""
+        with self._writing("the best epoch"):
+            write_whole(self.best, _weights_in_memory(model))
+            self._drop_all_but()
+            self.run["weights"] = {}
+            self._write_run()
+
+    def _begin(self) -> None:
+        self.history.unlink(missing_ok=True)  # first: without it nothing else counts
+        self.best.unlink(missing_ok=True)
+        self._drop_all_but()
+        self.run["weights"] = {}
+        with self._writing("the description of the run"):
+            self._write_run()
+
+    def _write_run(self) -> None:
+        write_whole(self.folder / "run.json", json.dumps(self.run, indent=1, ensure_ascii=False) + "\n")
+
+    def _refuse_another_run(self) -> dict:
+        """The digests of the weight files, if this is the run that the folder holds."""
+        advice = "choose another folder, or delete this one to train from the start"
+        try:
+            kept = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            weights = kept.pop("weights")
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            raise ValueError(
+                f"{self.folder} holds a history.csv without a readable run.json, so nobody knows of which run; {advice}"
+            ) from None
+        if differences := list(_differences(kept, self.run)):
+            more = [f"and {len(differences) - 8} more"] if len(differences) > 8 else []
+            listed = "\n  ".join([*differences[:8], *more])
+            raise ValueError(
+                f"{self.folder} holds another run than the one asked for:\n  {listed}\n"
+                f"Call train with what that run had, {advice}"
+            )
+        return weights
+
+    def _read_history(self) -> tuple[list[dict], list[str]]:
+        """The rows of the history until the first that is damaged, and where that is."""
+        header, *lines = self.history.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+        names = header.split(",")
+        if not (set(names) == set(COLUMNS) or set(names) == {c for c in COLUMNS if "val" not in c}):
+            return [], ["history.csv, line 1"]
+        rows = []
+        for epoch, line in enumerate(lines, 1):
+            try:
+                row = dict(zip(names, map(float, line.split(",")), strict=True))
+            except ValueError:
+                row = {"epoch": np.nan}
+            if row["epoch"] != epoch or not np.isfinite(list(row.values())).all():
+                return rows, [f"history.csv, line {epoch + 1}"]
+            rows.append(row | {"epoch": epoch})
+        return rows, [] if rows else ["history.csv, line 2"]
+
+    def _is_whole(self, epoch: int) -> bool:
+        try:
+            content = self._file(epoch).read_bytes()
+        except OSError:
+            return False
+        return hashlib.sha256(content).hexdigest() == self.run["weights"].get(str(epoch))
+
+    def _file(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.weights.h5"
+
+    def _drop_all_but(self, kept: Iterator[Path] = ()) -> None:
+        for file in set(self.folder.glob("epoch-*.weights.h5")) - set(kept):
+            file.unlink()
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{self.folder}: {what} could not be saved ({error.strerror}). What was saved before is whole: "
+                "make room, then call train with the same arguments to go on from there",
+            ) from error
+
+
+class _Memory(io.BytesIO):
+    """A weight file in memory; Keras asks for the ending of its name.
+
+    HDF5 writing to a disk that is full leaves a file that cannot be closed, and in the end takes the process with it.
+    """
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"
+
+
+def _weights_in_memory(model: keras.Model) -> bytes:
+    file = _Memory()
+    model.save_weights(file)
+    return file.getvalue()
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder. The operating system lets go of it however the process ends."""
+    path = folder / "lock"
+    while True:
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (open as long as the lock is held)
+        try:
+            _lock(file)
+        except (BlockingIOError, PermissionError):
+            with file:
+                file.seek(0)
+                owner = file.read() or "unknown"
+            raise RuntimeError(
+                f"folder {folder} is in use by process {owner}; wait until it has ended, or choose another folder"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
+        file.close()  # its owner ended, and removed it, between our two steps
+    with file:
+        with suppress(OSError):  # a full disk does not matter yet
+            file.truncate(0)
+            file.write(f"{os.getpid()} on {socket.gethostname()}")
+            file.flush()
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file; a lock that nobody holds does no harm
+                path.unlink()
+
+
+def _lock(file) -> None:
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        file.seek(1_000)  # Windows lets nobody read what is locked: a byte behind the owner's name
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+
+def _digest(array: np.ndarray) -> str:
+    array = np.ascontiguousarray(array)
+    return f"{array.dtype} {array.shape} {hashlib.sha256(array.data).hexdigest()[:16]}"
+
+
+def _plain(name: str, value):
+    """A number as it is; an object of Keras, such as a schedule, as its configuration."""
+    if isinstance(value, Real):
+        return value.item() if isinstance(value, np.generic) else value
+    try:
+        return keras.saving.serialize_keras_object(value)
+    except NotImplementedError:
+        raise ValueError(
+            f"{name} = {value!r}: with a folder it needs a get_config(), so that a resumed run can be compared"
+        ) from None
+
+
+def _layers_of(model: keras.Model) -> dict:
+    """Layer → its class, configuration and inputs; of a model that has no configuration, the shapes of its weights."""
+    with suppress(NotImplementedError):
+        if layers := model.get_config().get("layers"):
+            return _layers(layers)
+    return {f"weights {i}": list(w.shape) for i, w in enumerate(model.weights)}
+
+
+def _layers(entries: Sequence[dict]) -> dict:
+    """The layers of a model's configuration, without the numbers that Keras counts on with in a process."""
+    labels, seen = {}, Counter()
+    for entry in entries:
+        stem = re.sub(r"_\d+$", "", entry["config"]["name"])
+        seen[stem] += 1
+        labels[entry["config"]["name"]] = f"layer {stem}" + (f" {seen[stem]}" if seen[stem] > 1 else "")
+
+    def by_label(value):
+        if isinstance(value, dict) and "keras_history" in value.get("config", {}):
+            name, _, output = value["config"]["keras_history"]
+            return f"{labels[name]}, output {output}"
+        if isinstance(value, dict):
+            return {key: by_label(part) for key, part in value.items()}
+        return [by_label(part) for part in value] if isinstance(value, list | tuple) else value
+
+    found = {}
+    for entry in entries:
+        config = {key: value for key, value in entry["config"].items() if key != "name"}
+        if "layers" in config:  # a model inside the model
+            config = _layers(config["layers"])
+        inputs = by_label(entry.get("inbound_nodes", []))
+        found[labels[entry["config"]["name"]]] = {"class": entry["class_name"], **config, "inputs": inputs}
+    return found
+
+
+def _differences(old, new, place: str = "") -> Iterator[str]:
+    """Where two descriptions differ, and how: "place: old → new"."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in old | new:
+            inside = name if place in ("", "arguments", "data", "model") else f"{place}, {name}"
+            yield from _differences(old.get(name, "(none)"), new.get(name, "(none)"), inside)
+    elif old != new:
+        yield f"{place}: {_short(old)} → {_short(new)}"
+
+
+def _short(value) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:79]}…"

@@ -1,0 +1,40 @@
+"""Sentences of a chapter that come from its run: claims, which the run can refute, and sentences with numbers."""
+
+import sys
+
+import numpy as np
+from IPython.display import display
+
+CLAIM_MIME = "application/vnd.deepfm.claim+json"
+
+
+def claim(statement: str, holds: object) -> None:
+    """State something about the data or the model that this run can refute.
+
+    A claim that holds is shown with a check mark and enters the book's ledger of claims; one that does not
+    stops the notebook.
+
+    Args:
+        statement: a sentence, in Markdown.
+        holds: the result of the check, true or false.
+
+    Raises:
+        AssertionError: the claim does not hold.
+        TypeError: ``holds`` is not a truth value, such as an array of several.
+    """
+    if not isinstance(holds, (bool, np.bool_)):
+        raise TypeError(f"claim: holds must be True or False, not a {type(holds).__name__}")
+    if not holds:
+        raise AssertionError(f"this claim does not hold here: {statement}")
+    statement = statement if statement.endswith(".") else f"{statement}."
+    bundle = {
+        CLAIM_MIME: {"statement": statement, "line": sys._getframe(1).f_lineno},
+        "text/markdown": f'<span class="claim">✓</span> {statement}',
+        "text/plain": f"✓ {statement}",
+    }
+    display(bundle, raw=True)
+
+
+def say(markdown: str) -> None:
+    """Show a sentence in Markdown built from measured numbers, so that no number in the prose is typed."""
+    display({"text/markdown": markdown, "text/plain": markdown}, raw=True)

@@ -1,0 +1,122 @@
+"""What a result depends on, as a short digest: the code that made it, the modules it reaches by import, its data.
+
+Comments, docstrings and layout of a module do not count, unless the code that is asked about looks at source code.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import nbformat
+
+from deepfm_helpers.press.checkout import Checkout
+
+PACKAGE = "deepfm_helpers"
+
+
+def digest(*content: object) -> str:
+    """Sixteen hexadecimal digits over anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of the bytes of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def code_of(notebook: nbformat.NotebookNode) -> list[str]:
+    """The sources of the code cells, which decide what a notebook computes."""
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def digest_of_notebook(here: Checkout, path: Path, *others: object) -> str:
+    """Digest of a notebook's code, of all that this code reaches in the checkout, and of ``others``."""
+    sources = code_of(nbformat.read(path, as_version=4))
+    return digest(path.stem, sources, reached(here, "\n".join(map(_python, sources))), others)
+
+
+def digest_of_module(here: Checkout, name: str, *others: object) -> str:
+    """Digest of a module of the package, such as ``press.live``, of all that it reaches, and of ``others``."""
+    return digest(reached(here, f"import {PACKAGE}.{name}"), others)
+
+
+def reached(here: Checkout, source: str) -> dict[str, str]:
+    """The files that ``source`` reaches, with what counts of each: modules by import, records by name.
+
+    Args:
+        here: the checkout.
+        source: Python code.
+
+    Returns:
+        From path below the root to the code of a module, or to the text of a file of recorded numbers.
+    """
+    tree = ast.parse(source)
+    looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
+    found: dict[str, str] = {}
+    due = [here.package / "__init__.py", *_files(here, tree)]
+    while due:
+        path = due.pop()
+        name = path.relative_to(here.root).as_posix()
+        if name not in found:
+            text = path.read_text(encoding="utf-8")
+            found[name] = text if looks_at_source else _without_prose(text)
+            due += _files(here, ast.parse(text))
+    for path in [*(here.package / "records").glob("*.json"), here.root / "benchmarks" / "results.json"]:
+        if path.is_file() and (path.stem in source or (path.stem == "results" and "measurements(" in source)):
+            found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
+    return found
+
+
+def imported(here: Checkout, path: Path) -> set[Path]:
+    """The files of the package that a file imports directly, wherever in it the import stands."""
+    return set(_files(here, ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def _files(here: Checkout, tree: ast.AST) -> Iterable[Path]:
+    for name in _imports(tree):
+        if name.split(".")[0] == PACKAGE:
+            path = here.root.joinpath(*name.split("."))
+            for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+                if candidate.is_file():
+                    yield candidate
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Names of all modules that may be meant by the imports in a tree, ``a.b`` for ``from a import b`` too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@cache
+def _without_prose(text: str) -> str:
+    """The code of a module, without comments, docstrings and layout."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [statement for statement in body if not _is_text(statement)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _python(source: str) -> str:
+    """A cell as plain Python: magics and shell commands turned into calls."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return TransformerManager().transform_cell(source)

@@ -1,0 +1,82 @@
+"""Notebooks to execute, several at a time, each in a worker process that ends with the driver."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+from deepfm_helpers.press import checks, reruns
+from deepfm_helpers.press.checkout import BuildFailed, refuse
+
+
+class Job(NamedTuple):
+    """One notebook to execute: from where, to where, with what."""
+
+    notebook: Path
+    output: Path
+    parameters: dict[str, object]
+
+    def label(self) -> str:
+        """The notebook and the parameters that differ from its own, for a progress line."""
+        others = [f"{name}={value}" for name, value in self.parameters.items() if name != "dataset"]
+        return " ".join([self.notebook.stem, *others])
+
+
+def run_all(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, object], float]]:
+    """Execute ``jobs``, up to ``workers`` at a time, with a line of progress each.
+
+    Yields:
+        (job, recorded metrics, seconds), as they finish.
+
+    Raises:
+        BuildFailed: at the end, when one of them failed; the others have been yielded.
+    """
+    if not jobs:
+        return
+    failures = []
+    width = max(len(job.label()) for job in jobs)
+    # a fresh process per worker: papermill changes the working directory, which threads would share
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max(1, min(workers, len(jobs))), context, _end_with_the_driver) as pool:
+        futures = {pool.submit(_run, job): job for job in jobs}
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                job = futures[future]
+                head = f"[{done}/{len(jobs)}] {job.label():<{width}}"
+                if error := future.exception():
+                    failures.append(job.label())
+                    print(f"{head}  FAILED\n{error}", flush=True)
+                    continue
+                metrics, seconds = future.result()
+                print(f"{head} {seconds:6.1f} s", flush=True)
+                yield job, metrics, seconds
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if failures:
+        raise BuildFailed(f"{len(failures)} of {len(jobs)} notebooks failed: {', '.join(failures)}")
+
+
+def _end_with_the_driver() -> None:
+    """Let this worker end, and its kernel with it, when the driver does, even if nothing could tell them."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _run(job: Job) -> tuple[dict[str, object], float]:
+    started = time.perf_counter()
+    draft = job.output.with_suffix(".draft")  # until it has been checked
+    metrics = reruns.run(job.notebook, draft, job.parameters)
+    refuse(checks.notebook_problems(draft), f"{job.notebook.name} ran, but may not be shown")
+    draft.replace(job.output)
+    return metrics, time.perf_counter() - started

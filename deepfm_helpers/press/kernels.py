@@ -1,0 +1,144 @@
+"""Run a notebook from top to bottom in a kernel of this Python, whose environment is the press's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+from deepfm_helpers.fetching import cache_folder, data_folder
+from deepfm_helpers.files import write_whole
+from deepfm_helpers.records import RECORD_MIME
+
+ENVIRONMENT = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # or else a figure is not an output
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # lines of native code are not output
+    "PYTHONIOENCODING": "utf-8",
+    "PYTHONUTF8": "1",
+}
+"""What every kernel gets, whatever the terminal says; beside the folders of the data, see `_places`."""
+
+
+class RunFailed(RuntimeError):
+    """A notebook did not run to its end; the message holds the cell and its traceback."""
+
+
+def run(
+    notebook: str | Path,
+    output: str | Path,
+    parameters: dict[str, object] | None = None,
+    *,
+    timeout: int = 1800,
+) -> dict[str, object]:
+    """Execute ``notebook`` with ``parameters`` and write the executed notebook to ``output``.
+
+    The kernel is this Python and works in the notebook's own folder. ``output`` is written at the end and in
+    one step: a run that fails leaves whatever was there. Whether the notebook has these parameters is not asked
+    here, see `reruns.run`.
+
+    Args:
+        timeout: seconds that one cell may take.
+
+    Returns:
+        The recorded metrics, as :func:`metrics_of` reads them.
+
+    Raises:
+        RunFailed: a cell raised, took too long or lost its kernel.
+        OSError: ``output`` cannot be written; that is tried before anything runs.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    notebook, output = Path(notebook).resolve(), Path(output).resolve()
+    _ask_for_room(output)
+    try:
+        executed = papermill.execute_notebook(
+            nbformat.read(notebook, as_version=4),
+            None,
+            dict(parameters or {}),
+            kernel_name="python3",
+            kernel_manager_class=_manager(),
+            progress_bar=False,
+            cwd=str(notebook.parent),
+            execution_timeout=timeout,
+            extra_arguments=[f"--IPKernelApp.log_level={logging.CRITICAL}"],
+        )
+    except papermill.PapermillExecutionError as error:
+        trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+        raise RunFailed(f"{notebook.name}, cell [{error.exec_count}]: {trace}") from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise RunFailed(f"{notebook.name}: {error}") from None
+    write_whole(output, nbformat.writes(clean(executed)) + "\n")
+    return metrics_of(executed)
+
+
+def _ask_for_room(output: Path) -> None:
+    """Raise OSError, saying why, if a file could not be written at ``output``."""
+    if output.is_dir():
+        raise IsADirectoryError(
+            f"{output} is a folder: name the file to write, such as {output / 'out.ipynb'}"
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(output.parent, os.W_OK):
+        raise PermissionError(f"{output.parent} is not writable: name another folder, or change its rights")
+
+
+def _manager() -> type:
+    """The class that starts kernels of this Python, whatever kernels are installed on this machine."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    places = _places()
+
+    class ThisPython(AsyncKernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            return KernelSpec(
+                argv=command, display_name="Python 3", language="python", env=ENVIRONMENT | places
+            )
+
+    return ThisPython
+
+
+def _places() -> dict[str, str]:
+    """Where the data is, as absolute paths: a kernel works in another folder than the one it was started from."""
+    named = {"DEEPFM_DATA": data_folder(), "DEEPFM_CACHE": cache_folder()}
+    return {variable: str(path) for variable, path in named.items() if path}
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what changes from run to run and says nothing: papermill's and the kernel's time stamps."""
+    parameters = notebook.metadata.pop("papermill", {}).get("parameters")
+    if parameters:
+        notebook.metadata["papermill"] = {"parameters": parameters}
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if not cell.metadata.get("tags", True):
+            del cell.metadata["tags"]
+    return notebook
+
+
+def metrics_of(notebook: str | Path | nbformat.NotebookNode) -> dict[str, object]:
+    """The metrics that an executed notebook recorded, by name; of a name recorded twice, the last value."""
+    if not isinstance(notebook, nbformat.NotebookNode):
+        notebook = nbformat.read(notebook, as_version=4)
+    found: dict[str, object] = {}
+    for _, bundle in outputs_of(notebook, RECORD_MIME):
+        found.update(bundle)
+    return found
+
+
+def outputs_of(notebook: nbformat.NotebookNode, mime: str):
+    """Yield (cell, content) for every output of the type ``mime``, in the order of the page."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if mime in output.get("data", {}):
+                yield cell, output["data"][mime]

@@ -1,0 +1,129 @@
+"""Numbers that outlive a run: what a chapter records, and what stored runs and benchmarks have recorded."""
+
+import json
+import math
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+RECORD_MIME = "application/vnd.deepfm.record+json"
+
+
+def record(*, within: float | None = None, **metrics: object) -> None:
+    """Show named results and store them in the output, so that a program can read them back.
+
+    Values may be numbers, texts, bools, None, and lists, dicts, NumPy arrays or pandas series of these;
+    :func:`deepfm_helpers.press.reruns.run` returns them from the executed notebook.
+
+    Args:
+        within: for results of a training, how far from the stored number another processor may come, in the unit of
+            the values. Without it whole numbers have to be the same everywhere, and sums agree to a millionth.
+        **metrics: the results by name.
+
+    Raises:
+        TypeError: a value that JSON cannot hold.
+        ValueError: no value at all, or a number that is not finite.
+    """
+    if not metrics:
+        raise ValueError("record() needs at least one named value")
+    values = {name: plain(value, name) for name, value in metrics.items()}
+    metadata = {} if within is None else {RECORD_MIME: {"within": within}}
+    display({RECORD_MIME: values, "text/plain": echo(values, within)}, metadata=metadata, raw=True)
+
+
+def echo(values: Mapping[str, object], within: float | None = None) -> str:
+    """The text in which :func:`record` shows ``values``."""
+    head = "recorded:" if within is None else f"recorded, to within {within:g} on any processor:"
+    return "\n  ".join([head, *(f"{name} = {_short(value)}" for name, value in values.items())])
+
+
+def plain(value: object, name: str = "value") -> object:
+    """Turn ``value`` into plain JSON values; ``name`` is what an error message calls it."""
+    if isinstance(value, (pd.Series, pd.Index)):
+        value = value.tolist()
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"record: {name} = {value} is not a finite number")
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{name}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    raise TypeError(
+        f"record: {name} is a {type(value).__name__}; give numbers, texts, lists or dicts of them"
+    )
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, dict)):
+        return f"{len(value)}\u00a0values"
+    return str(value)
+
+
+def recorded_runs(notebook: str) -> list[dict]:
+    """The runs of ``notebook`` that ``make record`` stored for MovieLens-1M.
+
+    Returns:
+        One dict a run, with ``parameters`` (name to value), ``metrics`` (as given to :func:`record`) and
+        ``seconds``.
+
+    Raises:
+        FileNotFoundError: nothing is stored for this notebook.
+    """
+    return record_of(notebook)["runs"]
+
+
+def record_of(notebook: str) -> dict:
+    """The whole stored record of ``notebook``: dataset, fingerprint, versions and runs."""
+    path = files("deepfm_helpers") / "records" / f"{notebook}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no record of notebook {notebook}: make one with `make record`")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def recorded_table(notebook: str, metrics: list[str] | None = None) -> pd.DataFrame:
+    """Mean and standard deviation over the stored runs of ``notebook``, one row a metric.
+
+    Args:
+        metrics: which ones and in which order; by default every metric that is a single number in every run.
+
+    Returns:
+        A frame indexed by metric with the columns ``mean``, ``sd`` (over runs, with n - 1 below the sum;
+        NaN for a single run) and ``runs``.
+
+    Raises:
+        KeyError: a metric that no run recorded.
+    """
+    frame = pd.DataFrame([run["metrics"] for run in recorded_runs(notebook)])
+    if metrics is None:
+        metrics = list(frame.select_dtypes("number").columns)
+    if missing := [name for name in metrics if name not in frame]:
+        raise KeyError(f"{notebook} has no recorded {', '.join(missing)}; it has {', '.join(frame)}")
+    table = frame[metrics].agg(["mean", "std", "count"]).T
+    table.columns = ["mean", "sd", "runs"]
+    return table.rename_axis("metric").astype({"runs": int})
+
+
+def measurements(task: str) -> pd.DataFrame:
+    """What ``make bench`` stored for a task in ``benchmarks/results.json``, a row a measurement.
+
+    Raises:
+        FileNotFoundError: there is no such file; it belongs to the repository, not to the installed package.
+    """
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "results.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            "no benchmarks/results.json here: work in a clone, or make it with `make bench`"
+        )
+    frame = pd.DataFrame(json.loads(path.read_text(encoding="utf-8")))
+    return frame[frame.task == task].reset_index(drop=True)

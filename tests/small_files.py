@@ -1,0 +1,53 @@
+"""MovieLens in miniature: files of a few lines in each of the three published formats."""
+
+import hashlib
+from pathlib import Path
+
+from deepfm_helpers.schema import GENRES
+
+ML_1M = {
+    "ratings.dat": "1::10::5::978300760\n1::20::3::978302109\n2::10::4::978301968\n",
+    "movies.dat": "10::Alien: The Return (1979)::Horror|Sci-Fi\n20::Amélie (2001)::Comedy\n"
+    "30::Unseen (1990)::Drama\n",
+    "users.dat": "1::F::1::10::48067\n2::M::56::16::70072-1234\n",
+}
+FLAGS = dict.fromkeys(("unknown", *GENRES), "0")
+ML_100K = {
+    "u.data": "2\t1\t5\t881250949\n1\t2\t3\t891717742\n2\t3\t4\t878887116\n2\t267\t1\t878887117\n",
+    "u.item": "".join(
+        f"{mid}|{title}|01-Jan-1995||http://x|{'|'.join((FLAGS | dict.fromkeys(genres, '1')).values())}\n"
+        for mid, title, genres in [
+            (1, "Été (1995)", ["Drama", "Comedy"]),
+            (2, "Time: Part III (1995) (V)", ["Film-Noir"]),
+            (3, "Two Friends (1986) ", ["Children's", "Drama"]),
+            (267, "unknown", ["unknown"]),
+        ]
+    ),
+    "u.user": "1|24|M|technician|85711\n2|53|F|administrator|T8H1N\n",
+}
+RECBOLE = {
+    "ml-100k.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + ML_100K["u.data"],
+    "ml-100k.item": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+    "1\tÉté\t1995\tComedy Drama\n2\tTime: Part III (1995)\tV\tFilm-Noir\n"
+    "3\tTwo Friends\t1986\tChildren's Drama\n267\tunkonwn\tunkonwn\tunknown\n",
+    "ml-100k.user": "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n"
+    "1\t24\tM\ttechnician\t85711\n2\t53\tF\tadministrator\tT8H1N\n",
+}
+
+
+def contents(files: dict[str, str]) -> dict[str, bytes]:
+    return {
+        name: text.encode("utf-8" if name.startswith("ml-100k.") else "latin-1")
+        for name, text in files.items()
+    }
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in contents(files).items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,57 @@
+"""Lists from scores, and how good they are."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepfm_helpers import datasets, ranking
+
+
+def test_best_orders_ties_by_position_and_ends_in_minus_one():
+    scores = np.array([[1.0, 3.0, 3.0, 3.0, 2.0], [-np.inf, 5.0, -np.inf, -np.inf, -np.inf]])
+    assert ranking.best(scores, 2).tolist() == [[1, 2], [1, -1]]
+    assert ranking.best(scores, 7).tolist() == [[1, 2, 3, 4, 0, -1, -1], [1, -1, -1, -1, -1, -1, -1]]
+    assert ranking.best(np.zeros((1, 50)), 5).tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_quality_by_hand():
+    relevant = np.array([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]], bool)
+    lists = np.array([[2, 0], [2, -1], [0, 1]])
+    found = ranking.quality(lists, relevant)
+    assert found.recall == pytest.approx((1 / 2 + 1) / 2)
+    second = 1 / np.log2(3)
+    assert found.ndcg == pytest.approx((second / (1 + second) + 1) / 2)
+    assert found.coverage == pytest.approx(3 / 4)
+    with pytest.raises(ValueError, match="no user has a relevant film"):
+        ranking.quality(lists, np.zeros_like(relevant))
+
+
+def test_liked_is_a_table_of_users_and_films():
+    rows = pd.DataFrame({"uid": [1, 1, 2, 9], "mid": [5, 6, 5, 5], "rating": [4, 3, 5, 5]})
+    assert ranking.liked(rows, [1, 2], [5, 6]).tolist() == [[True, False], [True, False]]
+
+
+def test_drawn_films_are_not_the_liked_ones():
+    data = datasets.planted(n_users=40, n_movies=30, n_ratings=300, seed=4)
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    rows = ranking.liked_or_drawn(joined, 3, seed=1)
+    likes = joined[joined.rating >= 4]
+    assert rows.rating.sum() == len(likes)
+    assert set(rows.rating) == {0, 1}
+    wrong = rows[rows.rating == 0].merge(likes, on=["uid", "mid"])
+    assert wrong.empty
+    again = rows.drop(columns=["movie_name", "movie_genre"]).merge(data.movies, on="mid", how="left")
+    assert again.movie_genre.tolist() == rows.movie_genre.tolist()
+    pd.testing.assert_frame_equal(rows, ranking.liked_or_drawn(joined, 3, seed=1))
+
+
+def test_nothing_is_ranked_by_scores_that_are_no_numbers():
+    with pytest.raises(ValueError, match="scores hold NaN"):
+        ranking.best(np.array([[1.0, np.nan]]), 1)
+    with pytest.raises(ValueError, match="n = 0"):
+        ranking.best(np.zeros((1, 3)), 0)
+
+
+def test_as_many_lists_as_users_are_measured():
+    with pytest.raises(ValueError, match="1 lists for 2 users"):
+        ranking.quality(np.array([[0]]), np.ones((2, 3), bool))
