@@ -3,6 +3,7 @@
 A `keras.json` in the reader's home may hold other settings: with float16 training diverges, and with the channels first
 `Flatten` puts the numbers of a vector in another order. A program that wants other settings makes them after importing
 this module.
+
 The native lines come before TensorFlow reads its own log level, so no setting silences them; in a notebook they
 would be stored as output. Python errors and warnings are not touched.
 """

@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
-import socket
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,13 +26,7 @@ import numpy as np
 import pandas as pd
 
 from deepfm_helpers._keras import keras
-from deepfm_helpers.files import write_whole
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-    import msvcrt
+from deepfm_helpers.files import only_one, write_whole
 
 COLUMNS = ["epoch", "loss", "rmse", "val_loss", "val_rmse", "seconds"]
 
@@ -89,7 +81,7 @@ class TrainingFolder:
     def __enter__(self) -> TrainingFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            stack.enter_context(_alone_in(self.folder))
+            stack.enter_context(only_one(self.folder))
             for part in self.folder.glob(".part-*"):  # of a process that was killed while it wrote
                 part.unlink()
             self.held = stack.pop_all()
@@ -240,46 +232,6 @@ def _weights_in_memory(model: keras.Model) -> bytes:
     file = _Memory()
     model.save_weights(file)
     return file.getvalue()
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Holds the lock of a folder. The operating system lets go of it however the process ends."""
-    path = folder / "lock"
-    while True:
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (open as long as the lock is held)
-        try:
-            _lock(file)
-        except (BlockingIOError, PermissionError):
-            with file:
-                file.seek(0)
-                owner = file.read() or "unknown"
-            raise RuntimeError(
-                f"folder {folder} is in use by process {owner}; wait until it has ended, or choose another folder"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            break
-        file.close()  # its owner ended, and removed it, between our two steps
-    with file:
-        with suppress(OSError):  # a full disk does not matter yet
-            file.truncate(0)
-            file.write(f"{os.getpid()} on {socket.gethostname()}")
-            file.flush()
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # Windows removes no open file; a lock that nobody holds does no harm
-                path.unlink()
-
-
-def _lock(file) -> None:
-    if fcntl:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        file.seek(1_000)  # Windows lets nobody read what is locked: a byte behind the owner's name
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 
 def _digest(array: np.ndarray) -> str:

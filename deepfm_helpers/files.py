@@ -1,11 +1,18 @@
-"""Files that are there whole or not at all: written under a temporary name beside their place, then renamed."""
+"""Files that are there whole or not at all, and folders that one process at a time works in."""
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
 
 
 def write_whole(path: str | Path, content: str | bytes) -> None:
@@ -31,42 +38,56 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 class InUse(RuntimeError):
-    """Another process holds what `only_one` guards; `pid` is its number where it is known."""
+    """Another process holds what `only_one` guards; `owner` is its number and its machine."""
 
-    def __init__(self, path: Path, pid: str):
-        super().__init__(f"{path.parent} is in use by another process" + (f" (pid {pid})" if pid else ""))
-        self.pid = pid
+    def __init__(self, folder: Path, owner: str):
+        self.owner = owner
+        super().__init__(
+            f"folder {folder} is in use by process {owner}; wait until it has ended, or choose another folder"
+        )
 
 
 @contextmanager
-def only_one(path: str | Path) -> Iterator[None]:
-    """Hold the lock file ``path`` while the body runs; the system lets go of it when the process ends, however it ends.
+def only_one(folder: str | Path) -> Iterator[None]:
+    """Hold the file ``lock`` of a folder while the body runs.
+
+    The operating system lets go of it when the process ends, however it ends. Where a file system knows no locks,
+    nothing is held.
 
     Raises:
-        InUse: another process holds it.
+        InUse: another process, or another body of this one, holds it.
     """
-    path = Path(path)
+    path = Path(folder) / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="ascii") as file:
+    while True:
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (open as long as the lock is held)
         try:
             _lock(file)
+        except (BlockingIOError, PermissionError):
+            with file:
+                file.seek(0)
+                raise InUse(path.parent, file.read() or "unknown") from None
         except OSError:
-            file.seek(0)
-            raise InUse(path, file.read().strip()) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+            pass  # a file system without locks
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
+        file.close()  # its owner ended, and removed it, between our two steps
+    with file:
+        with suppress(OSError):  # a full disk does not matter yet
+            file.truncate(0)
+            file.write(f"{os.getpid()} on {socket.gethostname()}")
+            file.flush()
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file; a lock that nobody holds does no harm
+                path.unlink()
 
 
 def _lock(file) -> None:
     """Lock a file for this process alone, or raise OSError."""
-    try:
-        import fcntl
-    except ImportError:  # Windows; the byte that is locked there lies beyond the text, which stays readable
-        import msvcrt
-
-        file.seek(1 << 20)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
+    if fcntl:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        file.seek(1_000)  # Windows lets nobody read what is locked: a byte behind the owner's name
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

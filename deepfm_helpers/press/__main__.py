@@ -115,10 +115,10 @@ def main(arguments: list[str] | None = None, here: Checkout = HERE) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("deepfm_helpers").setLevel(logging.INFO)  # how a download goes
     try:
-        with only_one(here.built / "lock"):
+        with only_one(here.built):
             do(here, o)
     except InUse as error:
-        print(f"error: another build is running{f' (pid {error.pid})' if error.pid else ''}", file=sys.stderr)
+        print(f"error: another build is running (pid {error.owner})", file=sys.stderr)
         return 1
     except (BuildFailed, printing.NoBrowser, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
