@@ -73,7 +73,7 @@ def reached(here: Checkout, source: str) -> dict[str, str]:
 
 
 def imported(here: Checkout, path: Path) -> set[Path]:
-    """The files of the package that a file imports directly, wherever the import stands; tests compare the map with it."""
+    """The files of the package that a file imports directly, wherever the import stands; tests hold the map to it."""
     return set(_files(here, ast.parse(path.read_text(encoding="utf-8"))))
 
 
