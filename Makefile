@@ -45,7 +45,7 @@ execute: $(READY)  ## regenerate the outputs stored in notebooks/ (NB="04 05" fo
 	@$(PRESS) execute $(NB) --jobs $(JOBS)
 
 record: $(READY)  ## store the figures of MovieLens-1M that the chapters show (SEEDS="1 2 3")
-	@$(PRESS) record $(NB) --dataset ml-1m --seeds $(SEEDS) --jobs $(JOBS)
+	@$(PRESS) record $(NB) --seeds $(SEEDS) --jobs $(JOBS)
 
 test: $(READY)  ## check everything that can fail, with one summary at the end
 	@$(PY) tests/run_all.py

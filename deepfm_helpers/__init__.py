@@ -1,7 +1,7 @@
 """The reusable code of the book "DeepFM, Taken Apart".
 
-Importing the package is cheap: a submodule is loaded when it is first used, and TensorFlow only when a model is
-built. A module uses only modules that stand above it::
+Importing the package is cheap: a submodule is loaded when it is first used, and TensorFlow only with a module
+that builds or trains models. A module uses only modules that stand above it::
 
     schema, columns, arrays, files, _keras
     fetching, planted

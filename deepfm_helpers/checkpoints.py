@@ -4,8 +4,10 @@ In the folder are
 
 - ``run.json``: the arguments, digests of the data, the model's layers, digests of the weight files;
 - ``history.csv``: a row for each finished epoch; it is what counts, and is written last;
-- ``epoch-0007.weights.h5``: weights and Adam's memory after the last two epochs, and after the best until each;
+- ``epoch-0007.weights.h5``: weights and Adam's memory, kept for each of the last two epochs and for the epoch
+  that was best when each of them ended;
 - ``best.weights.h5``: once the run has come to its end, in place of those of the epochs;
+- ``tensorboard/``: logs, if `train` was asked for them;
 - ``lock``: while a process trains here.
 """
 
@@ -138,7 +140,7 @@ class TrainingFolder:
         model.load_weights(_Memory(self._file(epoch).read_bytes()))
 
     def finish(self, model: keras.Model) -> None:
-        """Writes the model's weights as ``best.weights.h5``; those of single epochs go."""
+        """Writes the model's weights as ``best.weights.h5``; the files of single epochs are removed."""
         with self._writing("the best epoch"):
             write_whole(self.best, _weights_in_memory(model))
             self._drop_all_but()

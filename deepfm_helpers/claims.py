@@ -20,7 +20,7 @@ def claim(statement: str, holds: object) -> None:
 
     Raises:
         AssertionError: the claim does not hold.
-        TypeError: ``holds`` is not a truth value, such as an array of several.
+        TypeError: ``holds`` is not a single truth value but, for example, an array of several.
     """
     if not isinstance(holds, (bool, np.bool_)):
         raise TypeError(f"claim: holds must be True or False, not a {type(holds).__name__}")

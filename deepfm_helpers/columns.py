@@ -1,6 +1,6 @@
-"""Columns of frames as numbers; what is none is an error that names the column and the row.
+"""Reads columns of frames as numbers; a cell that is no number raises an error that names its column and row.
 
-`what` begins every message: it says for whom the column is read, such as "feature uid".
+`what` begins every message: it says what the column is read for, such as "feature uid".
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 END_OF_TIME = 2**33
-"""Seconds since 1970 are below this number, in the year 2242; the starts of `history.Stretch` rely on it."""
+"""Seconds since 1970 are below this number, in the year 2242; `history.Stretch` packs a uid above a time of 33 bits."""
 
 
 def column_of(frame: pd.DataFrame, column: str, what: str) -> pd.Series:
@@ -79,15 +79,16 @@ def ids_of(column: pd.Series, what: str, size: int, slots: int | None = None) ->
     """The ids that a column holds, or its lists of `slots` ids, int32 (n, slots or 1); a missing one is 0.
 
     Args:
-        size: largest id that is allowed; 0 allows all.
+        size: largest id that is allowed; 0 allows every int32 from 0 on.
 
     Raises:
         TypeError: a cell is no number, or no list of so many.
         ValueError: an id is no whole number or lies outside 0 … size.
     """
     ids = whole_numbers(column if slots is None else _flat(column, what, slots), what)
-    if len(ids) and not 0 <= ids.min() <= ids.max() <= (size or np.iinfo(np.int32).max):
-        raise ValueError(f"{what}: ids {ids.min()} to {ids.max()} do not fit 0 … {size}")
+    largest = size or np.iinfo(np.int32).max
+    if len(ids) and not 0 <= ids.min() <= ids.max() <= largest:
+        raise ValueError(f"{what}: ids {ids.min()} to {ids.max()} do not fit 0 … {largest}")
     return ids.astype(np.int32).reshape(len(column), slots or 1)
 
 

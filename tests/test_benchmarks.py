@@ -383,6 +383,7 @@ def test_each_page_is_opened_once_a_round(monkeypatch, tmp_path):
     from urllib.request import urlopen
 
     from benchmarks import pages
+    from deepfm_helpers.press.checkout import Checkout
 
     asked = []
 
@@ -395,7 +396,8 @@ def test_each_page_is_opened_once_a_round(monkeypatch, tmp_path):
     monkeypatch.setattr(pages, "HTML", tmp_path)
     monkeypatch.setattr(pages, "visit", visit)
     monkeypatch.setattr(pages.printing, "chromium", lambda: nullcontext("Chromium"))
-    monkeypatch.setattr(pages.checks, "toc_entries", lambda toc: ["a", "b"])
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: a\nchapters:\n- file: b\n")
+    monkeypatch.setattr(pages, "HERE", Checkout(tmp_path))
     rows = run.pages(run.parse(["pages", "--rounds", "3"]))
     assert asked == [("Chromium", "a"), ("Chromium", "b")] * 3
     assert [(row["data"], row["metric"], row["value"], row["n"], row["seconds"]) for row in rows] == [

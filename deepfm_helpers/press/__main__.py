@@ -1,4 +1,4 @@
-"""The driver behind the Makefile: fetch the data, execute the notebooks, build the pages, check them."""
+"""The driver behind the Makefile: fetches data, executes notebooks, builds, checks and prints pages, stores results."""
 
 import argparse
 import logging
@@ -73,7 +73,7 @@ def command_line() -> argparse.ArgumentParser:
     command("execute", "regenerate the stored outputs", notebooks=True)
     command("launch", "copy the notebooks, with a first cell that fetches this book on Colab")
     command("live", "regenerate the stored model of the page live")
-    sub = command("record", "store the figures of the large dataset", notebooks=True, dataset="ml-1m")
+    sub = command("record", "store the figures of MovieLens-1M", notebooks=True)
     sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     return parser
 
@@ -104,7 +104,7 @@ def do(here: Checkout, o: argparse.Namespace) -> None:
         case "record":
             for seed in o.seeds:
                 check_parameters(seed=seed)
-            recording.make_records(here, o.notebooks, load_data(o.dataset), o.seeds, o.jobs)
+            recording.make_records(here, o.notebooks, load_data("ml-1m"), o.seeds, o.jobs)
 
 
 def main(arguments: list[str] | None = None, here: Checkout = HERE) -> int:

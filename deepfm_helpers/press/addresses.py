@@ -79,7 +79,7 @@ import sys
 
 if "google.colab" in sys.modules:
     !git clone --quiet --depth 1 {url} /content/book
-    %pip install --quiet requests platformdirs papermill
+    %pip install --quiet requests platformdirs
     sys.path.insert(0, "/content/book")"""
     folder = here.built / "launch"
     folder.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ def reached(here: Checkout, source: str) -> dict[str, str]:
         source: Python code.
 
     Returns:
-        From path below the root to the code of a module, or to the text of a file of recorded numbers.
+        From path below the root to the code of a module, or to the SHA-256 of a file of recorded numbers.
     """
     tree = ast.parse(source)
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
@@ -73,7 +73,7 @@ def reached(here: Checkout, source: str) -> dict[str, str]:
 
 
 def imported(here: Checkout, path: Path) -> set[Path]:
-    """The files of the package that a file imports directly, wherever in it the import stands."""
+    """The files of the package that a file imports directly, wherever the import stands; tests hold the map to it."""
     return set(_files(here, ast.parse(path.read_text(encoding="utf-8"))))
 
 

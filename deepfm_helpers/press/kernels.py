@@ -20,7 +20,7 @@ ENVIRONMENT = {
     "PYTHONIOENCODING": "utf-8",
     "PYTHONUTF8": "1",
 }
-"""What every kernel gets, whatever the terminal says; beside the folders of the data, see `_places`."""
+"""The variables that every kernel gets, whatever the terminal has set; `_places` adds the folders of the data."""
 
 
 class RunFailed(RuntimeError):

@@ -67,7 +67,7 @@ _NONE = ("NaN", "<NA>", "None")
 
 
 def tidy_tables(app, doctree) -> None:
-    """Make the tables of pandas fit to be read: one row of heads, figures to the right, a true minus, – for none."""
+    """Make the tables of pandas readable: one row of headings, numbers to the right, a true minus, – for none."""
     for node in doctree.findall(nodes.raw):
         if 'class="dataframe"' in node.astext():
             text = _TABLE.sub(_tidied, node.astext())

@@ -15,7 +15,7 @@ from deepfm_helpers.press.jobs import Job, run_all
 
 
 def make_records(here: Checkout, names: Iterable[str], data, seeds: list[int], workers: int) -> None:
-    """Run the notebooks that record something once per seed and store what they recorded in ``records/``."""
+    """Run the notebooks that record something on ``data``, once per seed; store what they recorded in ``records/``."""
     chosen = [path for path in here.select(names) if names or _records_something(path)]
     jobs = [
         Job(path, here.built / "record" / f"{path.stem}-{seed}.ipynb", {"dataset": data.name, "seed": seed})
