@@ -457,6 +457,8 @@ def test_workers_and_kernels_end_with_the_driver(here, signal_):
         driving.send_signal(signal_)
         driving.wait()
         wait_until(lambda: not is_running(worker) and not is_running(kernel))
+        assert not is_running(worker)
+        assert not is_running(kernel)
     finally:
         driving.kill()
 

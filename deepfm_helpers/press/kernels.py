@@ -27,13 +27,7 @@ class RunFailed(RuntimeError):
     """A notebook did not run to its end; the message holds the cell and its traceback."""
 
 
-def run(
-    notebook: str | Path,
-    output: str | Path,
-    parameters: dict[str, object] | None = None,
-    *,
-    timeout: int = 1800,
-) -> dict[str, object]:
+def run(notebook: Path, output: Path, parameters: dict[str, object], timeout: int) -> dict[str, object]:
     """Execute ``notebook`` with ``parameters`` and write the executed notebook to ``output``.
 
     The kernel is this Python and works in the notebook's own folder. ``output`` is written at the end and in
@@ -53,13 +47,13 @@ def run(
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    notebook, output = Path(notebook).resolve(), Path(output).resolve()
+    notebook, output = notebook.resolve(), output.resolve()
     _ask_for_room(output)
     try:
         executed = papermill.execute_notebook(
             nbformat.read(notebook, as_version=4),
             None,
-            dict(parameters or {}),
+            parameters,
             kernel_name="python3",
             kernel_manager_class=_manager(),
             progress_bar=False,

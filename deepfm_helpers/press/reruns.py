@@ -56,7 +56,7 @@ def run(
         known = ", ".join(allowed) or "none"
         raise ValueError(f"{Path(notebook).name} has no parameter {', '.join(unknown)}; it has {known}")
     check_parameters(**{name: value for name, value in parameters.items() if name in PARAMETERS})
-    return kernels.run(notebook, output, parameters, timeout=timeout)
+    return kernels.run(Path(notebook), Path(output), parameters, timeout)
 
 
 def parse_value(text: str) -> object:
