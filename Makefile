@@ -13,6 +13,7 @@ endif
 PY := $(BIN)/python
 READY := .venv/ready
 LAB := .venv/lab
+EXTRAS := .venv/extras
 PRESS := $(PY) -m deepfm_helpers.press
 
 .DEFAULT_GOAL := help
@@ -47,7 +48,7 @@ execute: $(READY)  ## regenerate the outputs stored in notebooks/ (NB="04 05" fo
 record: $(READY)  ## store the figures of MovieLens-1M that the chapters show (SEEDS="1 2 3")
 	@$(PRESS) record $(NB) --seeds $(SEEDS) --jobs $(JOBS)
 
-test: $(READY)  ## check everything that can fail, with one summary at the end
+test: $(EXTRAS)  ## check everything that can fail, with one summary at the end
 	@$(PY) tests/run_all.py
 
 lint: $(READY)  ## check style and layout of the code
@@ -57,9 +58,9 @@ lint: $(READY)  ## check style and layout of the code
 lab: $(LAB)  ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab notebooks
 
-$(LAB): $(READY) constraints-lab.txt
-	$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement constraints-lab.txt
-	@touch $(LAB)
+$(LAB) $(EXTRAS): .venv/%: constraints-%.txt $(READY)
+	$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
 
 serve: $(READY)  ## show the book that was built on DATASET on http://127.0.0.1:8000 (PORT=8000)
 	@test -d _build/$(DATASET)/html || { echo "no book on $(DATASET) yet: run make book DATASET=$(DATASET)" >&2; exit 1; }

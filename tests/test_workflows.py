@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
-LOCKS = {"constraints.txt": "dev", "constraints-lab.txt": "lab"}  # each with the extra that it holds
+LOCKS = {"constraints.txt": "dev", "constraints-lab.txt": "lab", "constraints-extras.txt": "extras"}  # each with the extra that it holds
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PYTHONS = ["3.11", "3.12", "3.13"]
 JOBS = [
@@ -65,8 +65,17 @@ def reader() -> list[Requirement]:
 
 def package(extra: str) -> list[Requirement]:
     """The ranges of pyproject.toml, with those of an extra and of what builds the package."""
-    ranges = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"][extra]]
-    return [Requirement(line) for line in ranges + PROJECT["build-system"]["requires"]]
+    ranges = [Requirement(line) for line in PROJECT["project"]["dependencies"] + of_extra(extra)]
+    return ranges + [Requirement(line) for line in PROJECT["build-system"]["requires"]]
+
+
+def of_extra(extra: str) -> list[str]:
+    """The ranges of an extra, with those of the extras that it takes in."""
+    found = []
+    for line in PROJECT["project"]["optional-dependencies"][extra]:
+        own = re.fullmatch(r"deepfm_helpers\[([\w,]+)\]", line)
+        found += [r for name in own[1].split(",") for r in of_extra(name)] if own else [line]
+    return found
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -149,10 +158,10 @@ def test_locked_versions_are_those_asked_for(name, python):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_both_locks_hold_the_same_versions(python):
-    plain, lab = (locked(name) for name in LOCKS)
-    for name in plain.keys() & lab.keys():
-        versions = {version(plain, name, python), version(lab, name, python)} - {None}
+def test_all_locks_hold_the_same_versions(python):
+    locks = [locked(name) for name in LOCKS]
+    for name in {name for lock in locks for name in lock}:
+        versions = {version(lock, name, python) for lock in locks} - {None}
         assert len(versions) < 2, f"{name}: {versions}"
 
 
