@@ -17,6 +17,8 @@ import nbformat
 from deepfm_helpers.press.checkout import Checkout
 
 PACKAGE = "deepfm_helpers"
+SHOWING = {"plots", "claims", "page", "tables", "parameters"}
+"""Modules that show or check, and move no recorded number."""
 
 
 def digest(*content: object) -> str:
@@ -40,6 +42,17 @@ def digest_of_notebook(here: Checkout, path: Path, *others: object) -> str:
     return digest(path.stem, sources, reached(here, "\n".join(map(_python, sources))), others)
 
 
+def digest_of_run(here: Checkout, path: Path) -> str:
+    """Digest of what can move the numbers that a notebook records: its code, and the modules that it reaches.
+
+    Modules that only show or check do not count, nor do recorded numbers that the notebook shows.
+    """
+    sources = code_of(nbformat.read(path, as_version=4))
+    tree = ast.parse("\n".join(map(_python, sources)))
+    cells = [ast.unparse(ast.parse(_python(source))) for source in sources]
+    return digest(path.stem, cells, _modules(here, tree, leave_out=SHOWING))
+
+
 def digest_of_module(here: Checkout, name: str, *others: object) -> str:
     """Digest of a module of the package, such as ``press.live``, of all that it reaches, and of ``others``."""
     return digest(reached(here, f"import {PACKAGE}.{name}"), others)
@@ -57,18 +70,30 @@ def reached(here: Checkout, source: str) -> dict[str, str]:
     """
     tree = ast.parse(source)
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
+    found = _modules(here, tree, with_prose=looks_at_source)
+    for path in [*(here.package / "records").glob("*.json"), here.root / "benchmarks" / "results.json"]:
+        if path.is_file() and (path.stem in source or (path.stem == "results" and "measurements(" in source)):
+            found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
+    return found
+
+
+def _modules(
+    here: Checkout,
+    tree: ast.AST,
+    *,
+    with_prose: bool = False,
+    leave_out: frozenset[str] | set[str] = frozenset(),
+) -> dict[str, str]:
+    """The modules of the package that a tree reaches: path below the root → code."""
     found: dict[str, str] = {}
     due = [here.package / "__init__.py", *_files(here, tree)]
     while due:
         path = due.pop()
         name = path.relative_to(here.root).as_posix()
-        if name not in found:
+        if name not in found and path.stem not in leave_out:
             text = path.read_text(encoding="utf-8")
-            found[name] = text if looks_at_source else _without_prose(text)
+            found[name] = text if with_prose else _without_prose(text)
             due += _files(here, ast.parse(text))
-    for path in [*(here.package / "records").glob("*.json"), here.root / "benchmarks" / "results.json"]:
-        if path.is_file() and (path.stem in source or (path.stem == "results" and "measurements(" in source)):
-            found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
     return found
 
 
