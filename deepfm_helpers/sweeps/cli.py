@@ -43,10 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _message(error: BaseException) -> str:
-    """An error as one line; of a notebook that failed, the cell and the cause."""
+    """An error as one line; a KeyError would put its message in quotes."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
-    return lines[0] if len(lines) == 1 else f"{lines[0].strip()} {lines[-1].strip()}"
+    return runs.in_one_line(text or type(error).__name__)
 
 
 def _taken_out(arguments: list[str]) -> tuple[list[str], dict[str, object]]:
@@ -209,7 +208,7 @@ def _sweep(o: argparse.Namespace) -> int:
         f"{outcome.seconds:.1f} s; in {_folder(o)}"
     )
     for name, error in outcome.failed.items():
-        print(f"failed: {name}: {_message(RuntimeError(error))}", file=sys.stderr)
+        print(f"failed: {name}: {runs.in_one_line(error)}", file=sys.stderr)
     return 1 if outcome.failed else 0
 
 
@@ -239,7 +238,7 @@ def _status(o: argparse.Namespace) -> int:
     for state in runs.STATES:
         print(f"{sum(found == state for found in states.values()):6} {state}")
     for name, error in runs.failed(o.folder).items():
-        print(f"failed: {name}: {_message(RuntimeError(error))}")
+        print(f"failed: {name}: {runs.in_one_line(error)}")
     return 0
 
 

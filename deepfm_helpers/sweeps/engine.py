@@ -76,20 +76,18 @@ def run(
     started = time.perf_counter()
     with only_one(folder):
         outcome, due = _begin(plan, folder, retry_failed)
-        known = len(outcome.before) + len(outcome.failed)
         say(
             f"{len(plan.runs)} runs: {len(outcome.before)} finished, {len(outcome.failed)} failed, {len(due)} to make"
         )
         if due:
             with _client(min(workers, len(due)), scheduler, say) as client:
                 _refuse_others(client, plan, folder)
-                for done, result in enumerate(
-                    _results(client, due, folder, setting, _proof(plan)), known + 1
-                ):
+                progress = _Progress(plan, len(due), say)
+                for result in _results(client, due, folder, setting, _proof(plan)):
                     _note(outcome, result)
-                    say(_line(plan, result, done, started, done - known, len(due), _size(client)))
+                    progress.add(result)
                     if result.fatal or (result.error and stop_on_failure):
-                        raise SweepStopped(_last_line(result.error))
+                        raise SweepStopped(runs.in_one_line(result.error))
     outcome.seconds = time.perf_counter() - started
     return outcome
 
@@ -128,27 +126,27 @@ def _note(outcome: Outcome, result: Result) -> None:
         outcome.finished.append(result.name)
 
 
-def _line(plan: Plan, result: Result, done: int, started: float, now: int, due: int, size: int) -> str:
-    """A run as a line of progress, with the time that the others are likely to take."""
-    label = next(plan.label(one) for one in plan.runs if one.name == result.name)
-    head = f"[{done}/{len(plan.runs)}] {label}"
-    if result.error:
-        return f"{head}  FAILED: {_last_line(result.error)}"
-    left = (time.perf_counter() - started) / now * (due - now)
-    return f"{head}  {result.seconds:.1f} s" + (f", about {_duration(left)} left" if due > now else "")
+class _Progress:
+    """Says how each run ended, and how long the others are likely to take."""
+
+    def __init__(self, plan: Plan, due: int, say: Callable[[str], None]):
+        self.labels, self.due, self.say = plan.labels(), due, say
+        self.begun, self.made, self.width = time.perf_counter(), 0, max(map(len, self.labels.values()))
+
+    def add(self, result: Result) -> None:
+        self.made += 1
+        head = f"[{self.made}/{self.due}] {self.labels[result.name]:<{self.width}}"
+        if result.error:
+            self.say(f"{head}  FAILED: {runs.in_one_line(result.error)}")
+            return
+        left = (time.perf_counter() - self.begun) / self.made * (self.due - self.made)
+        self.say(f"{head}  {result.seconds:6.1f} s" + (f", about {_duration(left)} left" if left else ""))
 
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _last_line(error: str) -> str:
-    """The first line of an error, which names notebook and cell, and its last, which names the cause."""
-    lines = [line.strip() for line in error.splitlines() if line.strip()]
-    first = lines[0].split(": ")[0]
-    return lines[0] if len(lines) == 1 else f"{first}: {lines[-1]}"
 
 
 # -- the cluster
@@ -163,8 +161,9 @@ def _client(workers: int, scheduler: str | None, say: Callable[[str], None]) -> 
         raise SweepStopped(
             "Dask is not installed: run `make setup`, or `pip install 'deepfm_helpers[sweeps]'`"
         ) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told here, once
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told here, once
     if scheduler:
         try:
             client = Client(scheduler, timeout=PATIENCE / 3)

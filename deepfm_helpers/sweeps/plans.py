@@ -113,16 +113,17 @@ class Plan:
                 raise PlanError(f"{place}: {error}") from None
         return cls(tuple(runs.values()), tuple(dict(sweep) for sweep in asked))
 
-    def varied(self) -> list[str]:
-        """The parameters that differ between runs, in the order of the notebooks; for labels."""
+    def labels(self) -> dict[str, str]:
+        """What tells each run from the others, in words, by name: the parameters that differ, and the notebook."""
         names = dict.fromkeys(name for run in self.runs for name in run.parameters)
-        return [n for n in names if len({repr(run.parameters.get(n)) for run in self.runs}) > 1]
-
-    def label(self, run: Run) -> str:
-        """What tells a run from the others, in words."""
-        words = [f"{name}={_shown(run.parameters[name])}" for name in self.varied() if name in run.parameters]
+        varied = [n for n in names if len({repr(run.parameters.get(n)) for run in self.runs}) > 1]
         several = len({run.notebook for run in self.runs}) > 1
-        return " ".join([run.notebook.stem, *words] if several or not words else words)
+
+        def label(run: Run) -> str:
+            words = [f"{name}={_shown(run.parameters[name])}" for name in varied if name in run.parameters]
+            return " ".join([run.notebook.stem, *words] if several or not words else words)
+
+        return {run.name: label(run) for run in self.runs}
 
     def resolved(self) -> dict:
         """What was asked for and what it came to, for the sweep's folder."""
@@ -183,7 +184,8 @@ def _count(sweep: Mapping) -> int:
         raise PlanError("points: give a list, each entry with names and values")
     seeds = _seeds(sweep["seeds"]) if "seeds" in sweep else [None]
     combinations = math.prod(len(values) for values in grid.values()) if grid or _alone(sweep) else 0
-    return (combinations + len(points) + _mapping(sweep, "sample").get("number", 0)) * len(seeds)
+    number = _mapping(sweep, "sample").get("number")
+    return (combinations + len(points) + (number if isinstance(number, int) else 0)) * len(seeds)
 
 
 def _alone(sweep: Mapping) -> bool:

@@ -219,11 +219,21 @@ def finished(sweep: str | Path) -> list[dict]:
 
 
 def failed(sweep: str | Path) -> dict[str, str]:
-    """The errors of the runs that failed, by name."""
-    places = [path.parent for path in sorted((Path(sweep) / "runs").glob("*/error.txt"))]
-    return {
-        p.name: (p / "error.txt").read_text(encoding="utf-8").strip() for p in places if not is_finished(p)
-    }
+    """The errors of the runs of a sweep that failed, by name; as :func:`finished`."""
+    found = {}
+    for name in asked(sweep):
+        place = folder_of(sweep, name)
+        if (place / "error.txt").is_file() and not is_finished(place):
+            found[name] = (place / "error.txt").read_text(encoding="utf-8").strip()
+    return found
+
+
+def in_one_line(error: str) -> str:
+    """What an error says: of a notebook that failed, the cell and the last line of its traceback."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    if not lines:
+        return "unknown error"
+    return lines[0] if len(lines) == 1 else f"{lines[0].rstrip('- ')} {lines[-1]}"
 
 
 def asked(sweep: str | Path) -> list[str]:
