@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
+import psutil
 
 from deepfm_helpers.fetching import cache_folder, data_folder
 from deepfm_helpers.files import write_whole
@@ -27,6 +31,13 @@ class RunFailed(RuntimeError):
     """A notebook did not run to its end; the message holds the cell and its traceback."""
 
 
+class Ran(NamedTuple):
+    """What an executed notebook recorded, as :func:`metrics_of` reads it, and what it cost."""
+
+    metrics: dict[str, object]
+    processor_seconds: float
+
+
 def run(
     notebook: Path,
     output: Path,
@@ -35,7 +46,7 @@ def run(
     *,
     environment: dict[str, str] | None = None,
     manager: type | None = None,
-) -> dict[str, object]:
+) -> Ran:
     """Execute ``notebook`` with ``parameters`` and write the executed notebook to ``output``.
 
     The kernel is this Python and works in the notebook's own folder. ``output`` is written at the end and in
@@ -48,9 +59,6 @@ def run(
         manager: a class of jupyter's asynchronous kernel managers, such as the one of a `warm.WarmParent` that was
             given the same ``environment``; by default each kernel is a new process.
 
-    Returns:
-        The recorded metrics, as :func:`metrics_of` reads them.
-
     Raises:
         RunFailed: a cell raised, took too long or lost its kernel.
         OSError: ``output`` cannot be written; that is tried before anything runs.
@@ -62,13 +70,14 @@ def run(
 
     notebook, output = notebook.resolve(), output.resolve()
     _ask_for_room(output)
+    starts = _measuring(of_this_python(manager or AsyncKernelManager, environment))
     try:
         executed = papermill.execute_notebook(
             nbformat.read(notebook, as_version=4),
             None,
             parameters,
             kernel_name="python3",
-            kernel_manager_class=of_this_python(manager or AsyncKernelManager, environment),
+            kernel_manager_class=starts,
             progress_bar=False,
             cwd=str(notebook.parent),
             execution_timeout=timeout,
@@ -80,7 +89,22 @@ def run(
     except (CellTimeoutError, DeadKernelError) as error:
         raise RunFailed(f"{notebook.name}: {error}") from None
     write_whole(output, nbformat.writes(clean(executed)) + "\n")
-    return metrics_of(executed)
+    return Ran(metrics_of(executed), starts.processor_seconds)
+
+
+def _measuring(manager: type) -> type:
+    """The subclass of a class of asynchronous kernel managers that looks at what a kernel has used when it ends."""
+
+    class Measuring(manager):
+        processor_seconds = math.nan
+
+        async def shutdown_kernel(self, *args, **how):
+            with suppress(psutil.Error):
+                used = psutil.Process(self.provisioner.pid).cpu_times()
+                Measuring.processor_seconds = used.user + used.system
+            await super().shutdown_kernel(*args, **how)
+
+    return Measuring
 
 
 def _ask_for_room(output: Path) -> None:

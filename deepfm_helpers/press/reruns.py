@@ -118,7 +118,7 @@ def run(
     """
     values = complete(notebook, parameters)
     asked = {name: values[name] for name in parameters or {}}
-    return kernels.run(Path(notebook), Path(output), asked, timeout, **how)
+    return kernels.run(Path(notebook), Path(output), asked, timeout, **how).metrics
 
 
 def _read(path: Path) -> nbformat.NotebookNode:

@@ -161,21 +161,15 @@ def _run(o: argparse.Namespace) -> int:
         for p in reruns.declared(o.notebook).values():
             print(f"{p.name}: {p.annotation} (default {p.default!r})  {p.help}")
         return 0
-    setting = runs.Setting(o.timeout, o.threads, o.warm)
-    _say_if_cold(setting)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as place, runs.kernels_of(setting) as how:
+    with tempfile.TemporaryDirectory() as place:
         output = o.output or Path(place) / o.notebook.name
-        metrics = reruns.run(o.notebook, output, o.parameters, timeout=o.timeout, **how)
+        environment = runs.Setting(threads=o.threads).environment()
+        metrics = reruns.run(o.notebook, output, o.parameters, timeout=o.timeout, environment=environment)
     for name, value in metrics.items():
         print(f"{name} = {value}")
     print(f"{o.output or o.notebook}: {time.perf_counter() - started:.1f} s")
     return 0
-
-
-def _say_if_cold(setting: runs.Setting) -> None:
-    if setting.warm and (reason := warm.why_not()):
-        print(f"no warm kernels here, cold ones instead: {reason}", file=sys.stderr)
 
 
 def _folder(o: argparse.Namespace) -> Path:
@@ -193,7 +187,8 @@ def _sweep(o: argparse.Namespace) -> int:
         print(f"{len(plan.runs)} runs in {_folder(o)}")
         return 0
     setting = runs.Setting(o.timeout, o.threads, o.warm)
-    _say_if_cold(setting)
+    if o.warm and (reason := warm.why_not()):
+        print(f"new kernels instead of warm ones: {reason}", file=sys.stderr)
     outcome = engine.run(
         plan,
         _folder(o),

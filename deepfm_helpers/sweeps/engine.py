@@ -320,6 +320,8 @@ def _refuse_others(client, plan: Plan, folder: Path) -> None:
 
 def _work(one: Run, folder: str, setting: Setting, proof: dict) -> Result:
     """Make one run on this worker, after it has proved itself, as workers may come later than the first run."""
+    for name in ("traitlets", "papermill"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # `runs` tells what went wrong
     if difference := _proves(proof, folder):
         return Result(one.name, 0.0, f"a worker {difference}", fatal=True)
     return runs.execute(one, folder, setting)

@@ -9,8 +9,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -42,7 +41,10 @@ STATES = ("finished", "failed", "begun", "waiting")
 
 
 class Setting(NamedTuple):
-    """How runs are made, whatever they compute: seconds that a cell may take, threads, forked kernels or new ones."""
+    """How runs are made, whatever they compute: seconds that a cell may take, threads, forked kernels or new ones.
+
+    Where kernels cannot be forked, new ones are started, and the runs say so.
+    """
 
     timeout: int = 1800
     threads: int = 1
@@ -125,18 +127,15 @@ def _execute(run: Run, place: Path, setting: Setting, started: float) -> Result:
 
 def _run_notebook(run: Run, place: Path, setting: Setting, started: float) -> str | None:
     """Run the notebook and write what it recorded; return what went wrong, or None."""
-    warmed = setting.warm and warm.why_not() is None
-    manager = _parent(setting).manager if warmed else None
-    usage = kernels.Usage()
+    manager = _manager(setting)
     try:
-        metrics = kernels.run(
+        ran = kernels.run(
             run.notebook,
             place / "executed.ipynb",
             run.parameters,
             setting.timeout,
             environment=setting.environment(),
             manager=manager,
-            usage=usage,
         )
     except kernels.RunFailed as error:
         return str(error)
@@ -144,41 +143,33 @@ def _run_notebook(run: Run, place: Path, setting: Setting, started: float) -> st
         "name": run.name,
         "notebook": run.notebook.stem,
         "parameters": run.parameters,
-        "metrics": metrics,
+        "metrics": ran.metrics,
         "fingerprint": run.fingerprint,
         "digest": run.digest,
         "versions": versions(),
         "date": date.today().isoformat(),
         "seconds": round(time.perf_counter() - started, 2),
-        "processor_seconds": round(usage.seconds, 2),
+        "processor_seconds": round(ran.processor_seconds, 2),
         "host": socket.gethostname(),
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": setting.threads,
-        "kernel": "warm" if warmed else "cold",
+        "kernel": "cold" if manager is None else "warm",
     }
     write_whole(place / "run.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return None
 
 
-@contextmanager
-def kernels_of(setting: Setting) -> Iterator[dict]:
-    """The arguments of `kernels.run` for a setting, for as long as the body runs."""
-    with ExitStack() as stack:
-        manager = None
-        if setting.warm and warm.why_not() is None:
-            manager = stack.enter_context(warm.WarmParent(setting.environment())).manager
-        yield {"environment": setting.environment(), "manager": manager}
-
-
 _parents: dict[Setting, warm.WarmParent] = {}
 
 
-def _parent(setting: Setting) -> warm.WarmParent:
-    """The warm parent of this worker process, started at its first run; it ends with the process."""
-    if setting not in _parents:
+def _manager(setting: Setting) -> type | None:
+    """The kernel managers of this worker process; its warm parent starts at its first run and ends with it."""
+    if not setting.warm or warm.why_not():
+        return None
+    if setting not in _parents or _parents[setting].manager is None:  # none yet, or it has ended
         _parents[setting] = warm.WarmParent(setting.environment()).__enter__()
-    return _parents[setting]
+    return _parents[setting].manager
 
 
 def processor() -> str:
