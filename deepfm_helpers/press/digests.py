@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -45,12 +45,29 @@ def digest_of_notebook(here: Checkout, path: Path, *others: object) -> str:
 def digest_of_run(here: Checkout, path: Path) -> str:
     """Digest of what can move the numbers that a notebook records: its code, and the modules that it reaches.
 
-    Modules that only show or check do not count, nor do recorded numbers that the notebook shows.
+    Cells after the last one that records do not count, nor sentences, claims, comments and layout; of modules, those
+    that only show or check; and no recorded number.
     """
-    sources = code_of(nbformat.read(path, as_version=4))
-    tree = ast.parse("\n".join(map(_python, sources)))
-    cells = [ast.unparse(ast.parse(_python(source))) for source in sources]
-    return digest(path.stem, cells, _modules(here, tree, leave_out=SHOWING))
+    cells = [_python(source) for source in code_of(nbformat.read(path, as_version=4))]
+    trees = [_Computing().visit(ast.parse(cell)) for cell in cells]
+    last = max((i for i, tree in enumerate(trees) if "record" in _called(tree)), default=len(trees) - 1)
+    whole = ast.parse("\n".join(cells))
+    return digest(
+        path.stem, [ast.unparse(t) for t in trees[: last + 1]], _modules(here, whole, leave_out=SHOWING)
+    )
+
+
+class _Computing(ast.NodeTransformer):
+    """Takes sentences and claims out of a cell."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        return ast.Pass() if _called(node.value, deep=False) & {"say", "claim"} else node
+
+
+def _called(tree: ast.AST, deep: bool = True) -> set[str]:
+    """The names of the functions that a tree calls, or that its root does."""
+    calls = [n for n in (ast.walk(tree) if deep else [tree]) if isinstance(n, ast.Call)]
+    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
 
 
 def digest_of_module(here: Checkout, name: str, *others: object) -> str:
@@ -82,7 +99,7 @@ def _modules(
     tree: ast.AST,
     *,
     with_prose: bool = False,
-    leave_out: frozenset[str] | set[str] = frozenset(),
+    leave_out: Collection[str] = (),
 ) -> dict[str, str]:
     """The modules of the package that a tree reaches: path below the root → code."""
     found: dict[str, str] = {}
@@ -102,7 +119,7 @@ def imported(here: Checkout, path: Path) -> set[Path]:
     return set(_files(here, ast.parse(path.read_text(encoding="utf-8"))))
 
 
-def _files(here: Checkout, tree: ast.AST) -> Iterable[Path]:
+def _files(here: Checkout, tree: ast.AST) -> Iterator[Path]:
     for name in _imports(tree):
         if name.split(".")[0] == PACKAGE:
             path = here.root.joinpath(*name.split("."))

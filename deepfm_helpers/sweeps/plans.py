@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +112,10 @@ class Plan:
             except (PlanError, TypeError, ValueError) as error:
                 raise PlanError(f"{place}: {error}") from None
         return cls(tuple(runs.values()), tuple(dict(sweep) for sweep in asked))
+
+    def only(self, wanted: Callable[[Run], bool]) -> Plan:
+        """The plan of some of its runs."""
+        return replace(self, runs=tuple(run for run in self.runs if wanted(run)))
 
     def labels(self) -> dict[str, str]:
         """What tells each run from the others, in words, by name: the parameters that differ, and the notebook."""
