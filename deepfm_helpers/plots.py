@@ -617,3 +617,133 @@ def waterfall(terms: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
     room = 0.05 * max(np.ptp(ends), 0.1)
     ax.set(xlim=(ends.min() - room, ends.max() + room), ylim=(len(terms) + 0.7, -0.7))
     return ax
+
+
+@_figure
+def metric_along(values: pd.DataFrame, *, xlabel: str, ylabel: str) -> plt.Axes:
+    """A metric against a parameter: every run as a dot, runs of one pair joined, mean and standard deviation.
+
+    Numbers from 0 up that span more than a factor of 20 stand on a logarithmic axis, other numbers on a linear one,
+    texts side by side.
+
+    Args:
+        values: indexed by the parameter, one column a pair, such as a seed; NaN where there is no run.
+    """
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    places, names = values.index, None
+    if not pd.api.types.is_numeric_dtype(places.dtype) or places.hasnans:
+        places, names = np.arange(len(values)), [str(name) for name in values.index]
+    elif min(places) > 0 and max(places) > 20 * min(places):
+        ax.set_xscale("log")
+    places = np.asarray(places, float)
+    for _, pair in values.items():
+        there = pair.notna().to_numpy()
+        ax.plot(places[there], pair[there], "-", marker="o", color="0.6", ms=3, linewidth=0.8)
+    ax.lines[0].set_label("a run; lines join pairs" if values.notna().sum().max() > 1 else "a run")
+    spread = values.std(axis=1).fillna(0.0)
+    style = {"color": BLUE, "capsize": 4, "ms": 7, "linestyle": "none", "zorder": 3}
+    ax.errorbar(places, values.mean(axis=1), spread, label="mean ± standard deviation", **style)
+    if names or len(values) <= 8:
+        ax.set_xticks(places, names or [f"{place:g}" for place in places])
+        ax.minorticks_off()
+    ax.margins(x=0.08)
+    _legend(ax, above=True)
+    return ax
+
+
+@_figure
+def metric_heat(means: pd.DataFrame, *, label: str) -> plt.Axes:
+    """Heat map of a metric over two parameters, each cell with its number; – where there is no run.
+
+    Args:
+        means: one row for each value of the first parameter, one column for each of the second, both named.
+        label: the metric with its unit.
+    """
+    height, width = means.shape
+    ax = new_axes(width=1.9 + 0.75 * width, height=1.1 + 0.42 * height)
+    numbers = means.to_numpy(float)
+    image = ax.imshow(numbers, cmap="Blues", aspect="auto")
+    low, high = image.get_clim()
+    decimals = _decimals(high - low)
+    for (i, j), value in np.ndenumerate(numbers):
+        ink = "white" if value > low + 0.6 * (high - low) else "black"
+        text = "–" if np.isnan(value) else f"{value:.{decimals}f}"
+        ax.text(j, i, text, ha="center", va="center", color=ink, fontsize=9)
+    _grid(ax, [str(name) for name in means.index], [str(name) for name in means.columns])
+    ax.set(xlabel=_named(means.columns.name), ylabel=_named(means.index.name))
+    ax.xaxis.set_label_position("top")
+    ax.figure.colorbar(image, ax=ax, label=label)
+    return ax
+
+
+def _named(name: object) -> str:
+    return str(name or "").replace("_", " ")
+
+
+def _decimals(span: float) -> int:
+    """So many decimals that a hundredth of the span can be seen."""
+    return int(np.clip(2 - np.floor(np.log10(span)), 0, 8)) if span > 0 else 4
+
+
+@_figure
+def parallel_coordinates(table: pd.DataFrame) -> plt.Axes:
+    """A line a run through an axis a column, in the colour of the last column, the metric; the runs in any order.
+
+    Up to eight values of a parameter, and texts, stand evenly spaced, and runs that share one are fanned out there in
+    the order of the metric; more numbers stand in proportion.
+
+    Args:
+        table: one row a run, the metric last.
+    """
+    table = table.sort_values(table.columns[-1])
+    metric = table.iloc[:, -1].to_numpy(float)
+    ax = new_axes(width=1.8 + 1.15 * table.shape[1], height=3.6)
+    fan = 0.07 * (np.arange(len(table)) / max(len(table) - 1, 1) - 0.5)
+    heights = np.empty(table.shape)
+    for at, (name, column) in enumerate(table.items()):
+        values, codes = np.unique(column.astype("str"), return_inverse=True)
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(float)
+        if (is_number := np.isfinite(numbers).all()) or name == table.columns[-1]:
+            values, codes = np.unique(numbers, return_inverse=True)
+        few = len(values) <= 8 and at < table.shape[1] - 1
+        if few or not is_number:
+            spread = max(len(values) - 1, 1)
+            heights[:, at] = codes / spread + fan * min(1, 5 / spread) + (len(values) == 1) / 2
+            ticks = [((len(values) == 1) / 2 + i / spread, value) for i, value in enumerate(values)]
+        else:
+            low, high = values[[0, -1]]
+            heights[:, at] = (numbers - low) / (high - low or 1)
+            ticks = [(share, low + share * (high - low)) for share in (0, 0.5, 1)]
+        for height, value in ticks:
+            text = value if isinstance(value, str) else f"{value:.5g}"
+            ax.annotate(
+                text, (at, height), (-4, 0), textcoords="offset points", ha="right", va="center", fontsize=8
+            )
+        ax.axvline(at, color="black", linewidth=0.8)
+    colours = plt.cm.ScalarMappable(plt.Normalize(metric.min(), metric.max()), "viridis")
+    for line, value in zip(heights, metric, strict=True):
+        ax.plot(range(len(line)), line, "-", marker="none", color=colours.to_rgba(value), linewidth=1.1)
+    ax.set_xticks(range(table.shape[1]), [fill(_named(name), 14) for name in table])
+    ax.set(xlim=(-0.5, table.shape[1] - 0.9), ylim=(-0.08, 1.08), yticks=[])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.grid(visible=False)
+    ax.figure.colorbar(colours, ax=ax, label=_named(table.columns[-1]))
+    return ax
+
+
+@_figure
+def curves_of_runs(curves: dict[str, pd.DataFrame], *, xlabel: str = "epoch", ylabel: str) -> plt.Axes:
+    """Learning curves of several runs: each run thin, and the mean of all with one name thick, in one colour.
+
+    Args:
+        curves: name → one column a run, indexed by step; NaN where a run has ended. The mean ends with the first.
+    """
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    _lines(ax, {name: runs.mean(axis=1, skipna=False) for name, runs in curves.items()}, linewidth=1.8)
+    for line, runs in zip(list(ax.lines), curves.values(), strict=True):
+        ax.plot(
+            runs.index, runs, line.get_linestyle(), marker="none", color=line.get_color(), lw=0.6, alpha=0.6
+        )
+    _legend(ax, above=True)
+    return ax
