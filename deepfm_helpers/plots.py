@@ -697,39 +697,44 @@ def parallel_coordinates(table: pd.DataFrame) -> plt.Axes:
     """
     table = table.sort_values(table.columns[-1])
     metric = table.iloc[:, -1].to_numpy(float)
-    ax = new_axes(width=1.8 + 1.15 * table.shape[1], height=3.6)
+    ax = new_axes(width=1.4 + 1.15 * table.shape[1], height=3.6)
     fan = 0.07 * (np.arange(len(table)) / max(len(table) - 1, 1) - 0.5)
     heights = np.empty(table.shape)
-    for at, (name, column) in enumerate(table.items()):
-        values, codes = np.unique(column.astype("str"), return_inverse=True)
-        numbers = pd.to_numeric(column, errors="coerce").to_numpy(float)
-        if (is_number := np.isfinite(numbers).all()) or name == table.columns[-1]:
-            values, codes = np.unique(numbers, return_inverse=True)
-        few = len(values) <= 8 and at < table.shape[1] - 1
-        if few or not is_number:
-            spread = max(len(values) - 1, 1)
-            heights[:, at] = codes / spread + fan * min(1, 5 / spread) + (len(values) == 1) / 2
-            ticks = [((len(values) == 1) / 2 + i / spread, value) for i, value in enumerate(values)]
-        else:
-            low, high = values[[0, -1]]
+    beside = {"textcoords": "offset points", "va": "center", "fontsize": 8, "zorder": 3}
+    ground = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+    for at, (_, column) in enumerate(table.items()):
+        is_metric = at == table.shape[1] - 1
+        is_number = pd.api.types.is_numeric_dtype(column.dtype) and column.notna().all()
+        codes, values = pd.factorize(
+            column if column.notna().all() else column.astype(object).map(_or_dash), sort=True
+        )
+        if is_metric or (is_number and len(values) > 8):
+            numbers = column.to_numpy(float)
+            low, high = numbers.min(), numbers.max()
             heights[:, at] = (numbers - low) / (high - low or 1)
-            ticks = [(share, low + share * (high - low)) for share in (0, 0.5, 1)]
-        for height, value in ticks:
-            text = value if isinstance(value, str) else f"{value:.5g}"
-            ax.annotate(
-                text, (at, height), (-4, 0), textcoords="offset points", ha="right", va="center", fontsize=8
-            )
+            decimals = _decimals(high - low)
+            ticks = {share: f"{low + share * (high - low):.{decimals}f}" for share in (0, 0.5, 1)}
+        else:
+            places = np.linspace(0, 1, len(values)) if len(values) > 1 else np.array([0.5])
+            heights[:, at] = places[codes] + fan * min(1, 5 / len(values))
+            ticks = dict(zip(places, map(str, values), strict=True))
+        for height, text in ticks.items():
+            offset, side = ((5, 0), "left") if is_metric else ((-5, 0), "right")
+            ax.annotate(text, (at, height), offset, ha=side, bbox=ground, **beside)
         ax.axvline(at, color="black", linewidth=0.8)
     colours = plt.cm.ScalarMappable(plt.Normalize(metric.min(), metric.max()), "viridis")
     for line, value in zip(heights, metric, strict=True):
         ax.plot(range(len(line)), line, "-", marker="none", color=colours.to_rgba(value), linewidth=1.1)
     ax.set_xticks(range(table.shape[1]), [fill(_named(name), 14) for name in table])
-    ax.set(xlim=(-0.5, table.shape[1] - 0.9), ylim=(-0.08, 1.08), yticks=[])
+    ax.set(xlim=(-0.5, table.shape[1] - 0.5), ylim=(-0.08, 1.08), yticks=[])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.grid(visible=False)
-    ax.figure.colorbar(colours, ax=ax, label=_named(table.columns[-1]))
     return ax
+
+
+def _or_dash(value: object) -> str:
+    return "–" if pd.isna(value) else str(value)
 
 
 @_figure

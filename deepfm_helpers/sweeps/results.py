@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -47,10 +48,10 @@ def collect(folder: str | Path) -> pd.DataFrame:
     Returns:
         The columns `run` and `notebook`; every parameter; every metric that is one value, those of a dict as
         ``name.key``; `seconds`, `processor_seconds`, `threads`, `cores`, `host`, `processor`, `kernel`, `digest`,
-        `fingerprint`, ``versions.package``, `date`. What a run does not have is missing. A list is the text of its JSON,
-        ``[64, 32]``, which can be grouped, stored and read back; metrics that are lists are in :func:`histories`. A
-        metric that has the name of a parameter or of another column becomes ``metric.name``, with a warning.
-        ``attrs["parameters"]`` names the parameters.
+        `fingerprint`, ``versions.package``, `date`. What a run does not have is missing. A parameter that is a list
+        is the text of its JSON, ``[64, 32]``, which can be grouped, stored and read back; metrics that are lists are
+        in :func:`histories`. A metric that has the name of a parameter or of another column becomes ``metric.name``,
+        with a warning. ``attrs["parameters"]`` names the parameters.
 
     Raises:
         FileNotFoundError: the folder is not that of a sweep.
@@ -302,15 +303,16 @@ def compare(
         FileNotFoundError, ValueError: no such folder, metric, parameter or baseline; or several runs have
             the same values of all parameters, so that one of them has to go.
 
-    Warns of runs that are left out because they did not record the metric; of further parameters that vary; of values of
-    `by` that were run with other seeds or parameters than the rest; and of runs that differ in threads, processor,
-    kernel, versions, digest (in one notebook) or fingerprint (in one dataset).
+    Warns:
+        UserWarning: runs are left out because they did not record the metric; further parameters vary; values of `by`
+            were run with other seeds or parameters than the rest; runs differ in threads, processor, kernel, versions,
+            digest (in one notebook) or fingerprint (in one dataset).
     """
-    frame, by, grid = _paired(*_prepared(source, metric, by, pair))
-    table = _means(frame, metric, by)
+    asked = _prepared(source, metric, by, pair)
+    table, grid = _means(asked), _paired(asked)
     if baseline is None:
         return table
-    base = _place_of(baseline, by, table.index)
+    base = _place_of(baseline, asked.by, table.index)
     m = max(len(table) - 1, 1)
     rows = []
     for at in range(len(table)):
@@ -327,18 +329,44 @@ def compare(
     return table.join(pd.DataFrame(rows, index=table.index, columns=columns))
 
 
-def _means(frame: pd.DataFrame, metric: str, by: list[str]) -> pd.DataFrame:
-    values = frame.groupby(by, dropna=False)[metric]
+def _groups(frame: pd.DataFrame, names: list[str]):
+    """The rows of a frame by the values of columns, missing ones included, in order."""
+    return frame.groupby(names, dropna=False, observed=True)
+
+
+def _in_order(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The frame with columns that hold lists in the order of lists, short ones first, rather than of their texts."""
+    for name in names:
+        texts = frame[name].dropna().unique().tolist()
+        if texts and all(isinstance(text, str) and text.startswith("[") for text in texts):
+            lists = sorted(map(json.loads, texts), key=lambda items: (len(items), items))
+            frame = frame.assign(**{name: pd.Categorical(frame[name], list(map(_cell, lists)), ordered=True)})
+    return frame
+
+
+class _Asked(NamedTuple):
+    """The runs to compare, with the metric as floats, and the parameters `others` that vary too."""
+
+    frame: pd.DataFrame
+    metric: str
+    by: list[str]
+    pair: list[str]
+    others: list[str]
+
+
+def _means(asked: _Asked) -> pd.DataFrame:
+    values = _groups(asked.frame, asked.by)[asked.metric]
     return pd.DataFrame({"mean": values.mean(), "sd": values.std(), "n": values.size()})
 
 
-def _paired(frame, metric, by, pair, others) -> tuple[pd.DataFrame, list[str], pd.DataFrame]:
-    """The runs, `by`, and the metric with one column for each value of `by`, in order.
+def _paired(asked: _Asked) -> pd.DataFrame:
+    """The metric, one column for each value of `by`, in order; NaN for what was not run.
 
-    Rows of the last are numbered by the values of `pair` and by those of `pair` and the others; what was not run is NaN.
+    Rows are numbered by the values of `pair`, and within them by those of `pair` and the others.
     """
-    groups = frame.groupby(by, dropna=False)
-    unit, setting = (frame.groupby(keys, dropna=False).ngroup() for keys in (pair, [*pair, *others]))
+    frame, metric, by, pair, others = asked
+    groups = _groups(frame, by)
+    unit, setting = (_groups(frame, keys).ngroup() for keys in (pair, [*pair, *others]))
     grid = frame[metric].groupby([unit, setting, groups.ngroup()]).first().unstack()
     if grid.isna().to_numpy().any():
         values = groups.size().index
@@ -347,7 +375,7 @@ def _paired(frame, metric, by, pair, others) -> tuple[pd.DataFrame, list[str], p
             f"not run with every {' and '.join([*pair, *others])} of the rest: {_some(short, 'value')}; "
             "means are over unlike runs, differences over pairs alone"
         )
-    return frame, by, grid
+    return grid
 
 
 def _verdict(found: Mapping, equal: bool) -> str:
@@ -360,8 +388,7 @@ def _verdict(found: Mapping, equal: bool) -> str:
     return "higher" if found["difference"] > 0 else "lower"
 
 
-def _prepared(source, metric, by, pair) -> tuple[pd.DataFrame, str, list[str], list[str], list[str]]:
-    """The runs to compare, the metric as floats; the metric, `by` and `pair` as lists; the others that vary."""
+def _prepared(source: Source, metric: str, by, pair) -> _Asked:
     frame = source if isinstance(source, pd.DataFrame) else collect(source)
     by, pair = ([names] if isinstance(names, str) else list(names) for names in (by, pair))
     parameters = [name for name in frame if name in PARAMETERS or name in frame.attrs.get("parameters", ())]
@@ -390,18 +417,19 @@ def _prepared(source, metric, by, pair) -> tuple[pd.DataFrame, str, list[str], l
         for name in ["notebook", *parameters]
         if name not in (*by, *pair) and frame[name].nunique(dropna=False) > 1
     ]
+    frame = _in_order(frame, by)
     _refuse_twins(frame, [*by, *pair, *others], versions)
     _warn_of_what_differs(frame, [*MOVES_NUMBERS, *versions], by)
     if others:
-        _warn(f"{_listing(others)} vary too: means and spreads are over all their values")
-    return frame, metric, by, pair, others
+        _warn(f"the runs differ in {_listing(others)} as well: means and spreads are over all its values")
+    return _Asked(frame, metric, by, pair, others)
 
 
 def _refuse_twins(frame: pd.DataFrame, keys: list[str], versions: list[str]) -> None:
     twins = frame[frame.duplicated(keys, keep=False)]
     if twins.empty:
         return
-    same = twins[twins.groupby(keys, dropna=False).ngroup() == 0]
+    same = twins[_groups(twins, keys).ngroup() == 0]
     differ = [
         name for name in [*MADE_WITH, *versions] if name in same and same[name].nunique(dropna=False) > 1
     ]
@@ -416,9 +444,7 @@ def _warn_of_what_differs(frame: pd.DataFrame, columns: Sequence[str], by: Seque
         if name not in frame or name in by:
             continue
         within = SAME_WITHIN.get(name)
-        groups = (
-            [frame] if within not in frame else [group for _, group in frame.groupby(within, dropna=False)]
-        )
+        groups = [frame] if within not in frame else [group for _, group in _groups(frame, within)]
         for group in groups:
             counts = group[name].value_counts(dropna=False, sort=False)
             if len(counts) > 1:
@@ -536,10 +562,10 @@ def _unlike_cells(ours: list, theirs: list) -> Iterator[tuple]:
             where = f"cells {a + 1} to {a_end}" if a_end > a else f"after cell {a}"
             yield ("code", where, "\n".join(codes[0][a:a_end]), "\n".join(codes[1][b:b_end]))
             continue
-        for (_, one), (_, other), number in zip(ours[a:a_end], theirs[b:b_end], range(a + 1, a_end + 1)):
-            for shown, seen in zip_longest(one, other, fillvalue={}):
+        for number in range(a, a_end):
+            for shown, seen in zip_longest(ours[number][1], theirs[number - a + b][1], fillvalue={}):
                 if shown != seen:
-                    yield ("output", *_unlike(f"cell {number}", shown, seen))
+                    yield ("output", *_unlike(f"cell {number + 1}", shown, seen))
 
 
 def _unlike(where: str, a: Mapping[str, str], b: Mapping[str, str]) -> tuple[str, str, str]:
@@ -582,12 +608,12 @@ def plot(
             return _curves(
                 source, histories(folder, metric), [by] if isinstance(by, str) else list(by), label
             )
-    frame, metric, by, pair, others = _prepared(source, metric, by, pair)
+    asked = _prepared(source, metric, by, pair)
+    by = asked.by
     if len(by) > 2:
-        table = frame.sort_values(metric, ignore_index=True)[["run", *by, metric]]
+        table = asked.frame.sort_values(metric, ignore_index=True)[["run", *by, metric]]
         return plots.parallel_coordinates(table[[*by, metric]].rename(columns={metric: label})), table
-    _, _, grid = _paired(frame, metric, by, pair, others)
-    table = _means(frame, metric, by)
+    table, grid = _means(asked), _paired(asked)
     if len(by) == 2:
         table = table["mean"].unstack()
         return plots.metric_heat(table, label=label), table
@@ -598,9 +624,9 @@ def plot(
 def _curves(frame: pd.DataFrame, curves: pd.DataFrame, by: list[str], label: str):
     if unknown := [name for name in by if name not in frame]:
         raise ValueError(f"no parameter {unknown[0]}; there are {_listing(frame.attrs['parameters'])}")
-    groups = frame[frame.run.isin(curves.columns)].groupby(by, dropna=False).run
+    groups = _groups(_in_order(frame[frame.run.isin(curves.columns)], by), by).run
     by_value = {_said(by, value): curves[list(names)] for value, names in groups}
-    table = pd.DataFrame({name: some.mean(axis=1) for name, some in by_value.items()})
+    table = pd.DataFrame({name: some.mean(axis=1, skipna=False) for name, some in by_value.items()})
     return plots.curves_of_runs(by_value, xlabel="step", ylabel=label), table
 
 
