@@ -339,8 +339,8 @@ def _in_order(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     for name in names:
         texts = frame[name].dropna().unique().tolist()
         if texts and all(isinstance(text, str) and text.startswith("[") for text in texts):
-            lists = sorted(map(json.loads, texts), key=lambda items: (len(items), items))
-            frame = frame.assign(**{name: pd.Categorical(frame[name], list(map(_cell, lists)), ordered=True)})
+            texts.sort(key=lambda text: (len(json.loads(text)), json.loads(text)))
+            frame = frame.assign(**{name: pd.Categorical(frame[name], texts, ordered=True)})
     return frame
 
 
@@ -390,6 +390,8 @@ def _verdict(found: Mapping, equal: bool) -> str:
 
 def _prepared(source: Source, metric: str, by, pair) -> _Asked:
     frame = source if isinstance(source, pd.DataFrame) else collect(source)
+    if missing := {"run", "notebook"} - set(frame):
+        raise ValueError(f"a frame without the column {_listing(sorted(missing))} is none of collect's")
     by, pair = ([names] if isinstance(names, str) else list(names) for names in (by, pair))
     parameters = [name for name in frame if name in PARAMETERS or name in frame.attrs.get("parameters", ())]
     versions = [name for name in frame if str(name).startswith("versions.")]
@@ -400,8 +402,7 @@ def _prepared(source: Source, metric: str, by, pair) -> _Asked:
         if name not in (*described, "run", "date") and is_numeric_dtype(frame[name].dtype)
     ]
     if metric not in metrics:
-        what = "is no number" if metric in frame else "is not there"
-        raise ValueError(f"metric {metric} {what}; there are {_listing(metrics)}")
+        raise ValueError(f"no metric {metric} that is a number; there are {_listing(metrics)}")
     for name in [*by, *pair]:
         if name not in described or name not in frame:
             raise ValueError(f"no parameter {name}; there are {_listing(parameters)}")
@@ -468,7 +469,7 @@ def _place_of(baseline: object, by: list[str], index: pd.Index) -> int:
         if [None if pd.isna(one) else one for one in values] == wanted:
             return at
     raise ValueError(
-        f"baseline: no run with {_said(by, wanted)}; there are {_listing(_said(by, v) for v in index)}"
+        f"baseline: no run with {_said(by, tuple(wanted))}; there are {_listing(_said(by, v) for v in index)}"
     )
 
 
