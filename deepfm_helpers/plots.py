@@ -623,32 +623,41 @@ def waterfall(terms: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
 def metric_along(values: pd.DataFrame, *, xlabel: str, ylabel: str) -> plt.Axes:
     """A metric against a parameter: every run as a dot, runs of one pair joined, mean and standard deviation.
 
-    Numbers from 0 up that span more than a factor of 20 stand on a logarithmic axis, other numbers on a linear one,
-    texts side by side.
+    The axis of numbers is linear or, see `_is_wide`, logarithmic; texts stand side by side. Where no value
+    has two runs there are dots alone.
 
     Args:
         values: indexed by the parameter, one column a pair, such as a seed; NaN where there is no run.
     """
     ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
-    places, names = values.index, None
-    if not pd.api.types.is_numeric_dtype(places.dtype) or places.hasnans:
+    names = None
+    if pd.api.types.is_numeric_dtype(values.index.dtype) and not values.index.hasnans:
+        places = values.index.to_numpy(float)
+        ax.set_xscale("log" if _is_wide(places) else "linear")
+    else:
         places, names = np.arange(len(values)), [str(name) for name in values.index]
-    elif min(places) > 0 and max(places) > 20 * min(places):
-        ax.set_xscale("log")
-    places = np.asarray(places, float)
-    for _, pair in values.items():
-        there = pair.notna().to_numpy()
-        ax.plot(places[there], pair[there], "-", marker="o", color="0.6", ms=3, linewidth=0.8)
-    ax.lines[0].set_label("a run; lines join pairs" if values.notna().sum().max() > 1 else "a run")
-    spread = values.std(axis=1).fillna(0.0)
-    style = {"color": BLUE, "capsize": 4, "ms": 7, "linestyle": "none", "zorder": 3}
-    ax.errorbar(places, values.mean(axis=1), spread, label="mean ± standard deviation", **style)
+    there = values.notna()
+    repeated, joined = there.sum(axis=1).max() > 1, there.sum().max() > 1
+    style = {"color": "0.6" if repeated else BLUE, "ms": 3 if repeated else 6, "linewidth": 0.8}
+    for name, pair in values.items():
+        shown = there[name].to_numpy()
+        ax.plot(places[shown], pair[shown], marker="o", linestyle="-" if joined else "none", **style)
+    ax.lines[0].set_label("a run; lines join pairs" if joined else "a run")
+    if repeated:
+        style = {"color": BLUE, "capsize": 4, "ms": 7, "linestyle": "none", "zorder": 3}
+        spread = values.std(axis=1).fillna(0.0)
+        ax.errorbar(places, values.mean(axis=1), spread, label="mean ± standard deviation", **style)
     if names or len(values) <= 8:
         ax.set_xticks(places, names or [f"{place:g}" for place in places])
         ax.minorticks_off()
     ax.margins(x=0.08)
     _legend(ax, above=True)
     return ax
+
+
+def _is_wide(numbers: np.ndarray) -> bool:
+    """Whether numbers belong on a logarithmic axis: all above 0, the largest more than 20 times the smallest."""
+    return numbers.min() > 0 and numbers.max() > 20 * numbers.min()
 
 
 @_figure
@@ -669,7 +678,7 @@ def metric_heat(means: pd.DataFrame, *, label: str) -> plt.Axes:
         ink = "white" if value > low + 0.6 * (high - low) else "black"
         text = "–" if np.isnan(value) else f"{value:.{decimals}f}"
         ax.text(j, i, text, ha="center", va="center", color=ink, fontsize=9)
-    _grid(ax, [str(name) for name in means.index], [str(name) for name in means.columns])
+    _grid(ax, [str(name) for name in means.index], [fill(str(name), 9) for name in means.columns])
     ax.set(xlabel=_named(means.columns.name), ylabel=_named(means.index.name))
     ax.xaxis.set_label_position("top")
     ax.figure.colorbar(image, ax=ax, label=label)
@@ -690,7 +699,7 @@ def parallel_coordinates(table: pd.DataFrame) -> plt.Axes:
     """A line a run through an axis a column, in the colour of the last column, the metric; the runs in any order.
 
     Up to eight values of a parameter, and texts, stand evenly spaced, and runs that share one are fanned out there in
-    the order of the metric; more numbers stand in proportion.
+    the order of the metric; more numbers stand in proportion or, see `_is_wide`, in that of their logarithms.
 
     Args:
         table: one row a run, the metric last.
@@ -710,10 +719,13 @@ def parallel_coordinates(table: pd.DataFrame) -> plt.Axes:
         )
         if is_metric or (is_number and len(values) > 8):
             numbers = column.to_numpy(float)
-            low, high = numbers.min(), numbers.max()
-            heights[:, at] = (numbers - low) / (high - low or 1)
+            wide = not is_metric and _is_wide(numbers)
+            scaled = np.log(numbers) if wide else numbers
+            low, high = scaled.min(), scaled.max()
+            heights[:, at] = (scaled - low) / (high - low or 1)
+            marks = {share: low + share * (high - low) for share in (0, 0.5, 1)}
             decimals = _decimals(high - low)
-            ticks = {share: f"{low + share * (high - low):.{decimals}f}" for share in (0, 0.5, 1)}
+            ticks = {h: f"{np.exp(x):.2g}" if wide else f"{x:.{decimals}f}" for h, x in marks.items()}
         else:
             places = np.linspace(0, 1, len(values)) if len(values) > 1 else np.array([0.5])
             heights[:, at] = places[codes] + fan * min(1, 5 / len(values))
