@@ -228,7 +228,7 @@ def in_one_line(error: str) -> str:
 
 
 def asked(sweep: str | Path) -> list[str]:
-    """The names of the runs that a sweep's folder is for.
+    """The names of the runs that a sweep's folder is for; without a ``sweep.yml``, of all that it holds.
 
     Raises:
         FileNotFoundError: there is no such folder, or it is not that of a sweep.
@@ -236,7 +236,11 @@ def asked(sweep: str | Path) -> list[str]:
     """
     path = Path(sweep) / "sweep.yml"
     if not path.is_file():
-        raise FileNotFoundError(f"{sweep} is not the folder of a sweep: it has no sweep.yml")
+        if not (Path(sweep) / "runs").is_dir():
+            raise FileNotFoundError(
+                f"{sweep} is not the folder of a sweep: it has neither sweep.yml nor runs"
+            )
+        return sorted(place.name for place in (Path(sweep) / "runs").iterdir())
     try:
         return [run["name"] for run in yaml.load(path.read_text(encoding="utf-8"), _FastLoader)["runs"]]
     except (yaml.YAMLError, KeyError, TypeError):
