@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 import platform
 import socket
 import time
+import warnings
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -34,7 +34,6 @@ DEATHS = 2
 """A run during which this many workers died is not started again."""
 
 _FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-log = logging.getLogger(__name__)
 
 
 STATES = ("finished", "failed", "begun", "waiting")
@@ -189,11 +188,13 @@ def is_finished(place: Path) -> bool:
 def _read(place: Path) -> dict | None:
     try:
         found = json.loads((place / "run.json").read_text(encoding="utf-8"))
-        return found if {"name", "notebook", "parameters", "metrics"} <= set(found) else None
+        if not isinstance(found, dict) or not {"name", "notebook", "parameters", "metrics"} <= set(found):
+            raise ValueError("it does not describe a run")
+        return found
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        log.warning("%s: left out, because it cannot be read (%s)", place / "run.json", error)
+        warnings.warn(f"{place / 'run.json'} is left out, because it cannot be read ({error})", stacklevel=2)
         return None
 
 
