@@ -1,7 +1,7 @@
 """Twenty-four short runs: a loop over papermill, a sweep on two workers, and the same with warm kernels.
 
-``python -m benchmarks.rerunning`` makes the same runs in each way, one way after the other, in several turns, and stores
-wall and processor seconds. What a way starts counts: workers, kernels, their imports.
+``python -m benchmarks.rerunning`` makes the same runs in each way, one way after the other, in several turns, and
+stores wall and processor seconds. What a way starts counts: workers, kernels, their imports.
 """
 
 import ctypes
