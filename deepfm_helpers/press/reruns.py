@@ -40,8 +40,9 @@ def run(
     parameters: dict[str, object] | None = None,
     *,
     timeout: int = 1800,
+    **how: object,
 ) -> dict[str, object]:
-    """Execute ``notebook`` with ``parameters``, which are checked before anything runs; see `kernels.run`.
+    """Execute ``notebook`` with ``parameters``, which are checked before anything runs; `kernels.run` gets ``how``.
 
     Raises:
         ValueError: a parameter that the notebook does not have (papermill itself would ignore it), or whose value
@@ -56,7 +57,7 @@ def run(
         known = ", ".join(allowed) or "none"
         raise ValueError(f"{Path(notebook).name} has no parameter {', '.join(unknown)}; it has {known}")
     check_parameters(**{name: value for name, value in parameters.items() if name in PARAMETERS})
-    return kernels.run(Path(notebook), Path(output), parameters, timeout)
+    return kernels.run(Path(notebook), Path(output), parameters, timeout, **how)
 
 
 def parse_value(text: str) -> object:
