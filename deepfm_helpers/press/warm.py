@@ -113,6 +113,11 @@ class WarmParent:
             self._process.wait()
 
     @property
+    def pid(self) -> int | None:
+        """The number of the process, if one was started."""
+        return self._process and self._process.pid
+
+    @property
     def door(self) -> socket.socket | None:
         """Where kernels are asked for, see :func:`manager_at`; another process can be given it while it is spawned."""
         if self.reason is None and self._process.poll() is not None:
