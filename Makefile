@@ -3,7 +3,6 @@ PYTHON ?= python3
 DATASET ?= ml-100k
 JOBS ?= 2
 PORT ?= 8000
-SEEDS ?= 1 2 3
 
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
@@ -45,8 +44,8 @@ pdf: $(READY)  ## print the whole book with its stored outputs as one PDF (needs
 execute: $(READY)  ## regenerate the outputs stored in notebooks/ (NB="04 05" for some)
 	@$(PRESS) execute $(NB) --jobs $(JOBS)
 
-record: $(READY)  ## store the figures of MovieLens-1M that the chapters show (SEEDS="1 2 3")
-	@$(PRESS) record $(NB) --seeds $(SEEDS) --jobs $(JOBS)
+record: $(READY)  ## make the runs of MovieLens-1M that the chapters quote (NB="04 08" for some)
+	@$(PY) -m deepfm_helpers.sweeps.recording $(NB) --jobs $(JOBS)
 
 test: $(EXTRAS)  ## check everything that can fail, with one summary at the end
 	@$(PY) tests/run_all.py

@@ -7,7 +7,7 @@ that builds or trains models. A module uses only modules that stand above it::
     fetching, planted
     datasets
     features
-    history, layers, anatomy
+    history, layers, anatomy, processes
     models, batches, optimizers, checkpoints
     training, evaluation, saving
     recipes

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 @contextmanager
-def _native_stderr_discarded():
+def native_stderr_discarded():
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -27,7 +27,7 @@ def _native_stderr_discarded():
 
 
 try:
-    with _native_stderr_discarded():
+    with native_stderr_discarded():
         import keras
 except ImportError as error:
     settings = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
@@ -40,4 +40,4 @@ keras.config.set_floatx("float32")
 keras.config.set_epsilon(1e-7)
 keras.config.set_image_data_format("channels_last")
 
-__all__ = ["keras"]
+__all__ = ["keras", "native_stderr_discarded"]

@@ -9,6 +9,8 @@ In the folder are
 - ``best.weights.h5``: once the run has come to its end, in place of those of the epochs;
 - ``tensorboard/``: logs, if `train` was asked for them;
 - ``lock``: while a process trains here.
+
+Of processes that train together only the first uses the folder; the others hear from it what they need.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from deepfm_helpers import processes
 from deepfm_helpers._keras import keras
 from deepfm_helpers.files import only_one, write_whole
 
@@ -72,7 +75,8 @@ class TrainingFolder:
         run: from `describe_run`.
 
     Raises:
-        RuntimeError: another process, or another training of this one, is at work in the folder.
+        RuntimeError: another process, or another training of this one, is at work in the folder; or this is not the
+            first of several processes, and the first has failed.
         OSError: a file cannot be written; what was there before is still whole.
     """
 
@@ -81,13 +85,18 @@ class TrainingFolder:
         self.history, self.best = self.folder / "history.csv", self.folder / "best.weights.h5"
 
     def __enter__(self) -> TrainingFolder:
+        self.held = ExitStack()
+        self._hold()
+        return self
+
+    @processes.in_first
+    def _hold(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(only_one(self.folder))
             for part in self.folder.glob(".part-*"):  # of a process that was killed while it wrote
                 part.unlink()
             self.held = stack.pop_all()
-        return self
 
     def __exit__(self, *_) -> None:
         self.held.close()
@@ -100,28 +109,36 @@ class TrainingFolder:
         Raises:
             ValueError: the folder holds another run, or nothing of the killed one is whole.
         """
-        if not self.history.exists():
-            self._begin()
-            return []
-        weights = self._refuse_another_run()
-        if self.best.exists():
-            self._begin()
-            return []
-        rows, damage = self._read_history()
-        self.run["weights"] = weights
-        while rows and (broken := [e for e in {len(rows), best_epoch(rows)} if not self._is_whole(e)]):
-            damage += [self._file(epoch).name for epoch in broken]
-            rows.pop()
+        rows, damage = self._whole_epochs()
         found = f"{self.folder}: damaged or missing: {', '.join(dict.fromkeys(damage))}."
-        if not rows:
+        if damage and not rows:
             raise ValueError(
                 f"{found} No epoch is left to go on from; delete the folder to train from the start"
             )
         if damage:
             warnings.warn(f"{found} Training goes on after epoch {len(rows)}, which is whole", stacklevel=3)
-        self.load(model, len(rows))
+        if rows:
+            self.load(model, len(rows))
         return rows
 
+    @processes.in_first
+    def _whole_epochs(self) -> tuple[list[dict], list[str]]:
+        """The rows of the epochs after which a killed run can go on, and what is damaged."""
+        if not self.history.exists():
+            self._begin()
+            return [], []
+        weights = self._refuse_another_run()
+        if self.best.exists():
+            self._begin()
+            return [], []
+        rows, damage = self._read_history()
+        self.run["weights"] = weights
+        while rows and (broken := [e for e in {len(rows), best_epoch(rows)} if not self._is_whole(e)]):
+            damage += [self._file(epoch).name for epoch in broken]
+            rows.pop()
+        return rows, damage
+
+    @processes.in_first
     def save(self, model: keras.Model, rows: Sequence[Mapping[str, float]]) -> None:
         """Keeps the state after the last of these epochs; whenever the process ends, one epoch is lost at most."""
         last = len(rows)
@@ -137,8 +154,13 @@ class TrainingFolder:
 
     def load(self, model: keras.Model, epoch: int) -> None:
         """Gives the model its weights, and its optimizer the memory, after an epoch that `save` has kept."""
-        model.load_weights(_Memory(self._file(epoch).read_bytes()))
+        model.load_weights(_Memory(self._read(epoch)))
 
+    @processes.in_first
+    def _read(self, epoch: int) -> bytes:
+        return self._file(epoch).read_bytes()
+
+    @processes.in_first
     def finish(self, model: keras.Model) -> None:
         """Writes the model's weights as ``best.weights.h5``; the files of single epochs are removed."""
         with self._writing("the best epoch"):
@@ -169,10 +191,8 @@ class TrainingFolder:
                 f"{self.folder} holds a history.csv without a readable run.json, so nobody knows of which run; {advice}"
             ) from None
         if differences := list(_differences(kept, self.run)):
-            more = [f"and {len(differences) - 8} more"] if len(differences) > 8 else []
-            listed = "\n  ".join([*differences[:8], *more])
             raise ValueError(
-                f"{self.folder} holds another run than the one asked for:\n  {listed}\n"
+                f"{self.folder} holds another run than the one asked for:\n  {_listed(differences)}\n"
                 f"Call train with what that run had, {advice}"
             )
         return weights
@@ -236,6 +256,23 @@ def _weights_in_memory(model: keras.Model) -> bytes:
     return file.getvalue()
 
 
+@processes.together()
+def check_alike(run: dict) -> None:
+    """Makes sure that all processes that train together have been asked for the same run.
+
+    Raises:
+        ValueError: in all of them, if one has been asked for another; there with the differences.
+    """
+    first = processes.in_first(lambda: run)()
+    differences = list(_differences(first, json.loads(json.dumps(run))))
+    if not processes.all_agree(not differences):
+        own = f" This one differs from the first:\n  {_listed(differences)}" if differences else ""
+        raise ValueError(
+            "the processes that train together were not asked for the same run: all of them need the same arguments "
+            f"and rows.{own}"
+        )
+
+
 def _digest(array: np.ndarray) -> str:
     array = np.ascontiguousarray(array)
     return f"{array.dtype} {array.shape} {hashlib.sha256(array.data).hexdigest()[:16]}"
@@ -295,6 +332,11 @@ def _differences(old, new, place: str = "") -> Iterator[str]:
             yield from _differences(old.get(name, "(none)"), new.get(name, "(none)"), inside)
     elif old != new:
         yield f"{place}: {_short(old)} → {_short(new)}"
+
+
+def _listed(differences: Sequence[str]) -> str:
+    more = [f"and {len(differences) - 8} more"] if len(differences) > 8 else []
+    return "\n  ".join([*differences[:8], *more])
 
 
 def _short(value) -> str:

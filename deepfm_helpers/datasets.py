@@ -17,7 +17,7 @@ encoding   Latin-1       Latin-1     UTF-8
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,12 @@ __all__ = [
 ]
 
 Folder = str | os.PathLike[str]
+PLANTED: dict[str, dict[str, int]] = {
+    "planted": {},
+    "planted-small": {"n_users": 300, "n_movies": 200, "n_ratings": 5_000},
+}
+"""The datasets that are drawn, with the sizes in which they differ from the defaults of `planted`."""
+
 LARGEST_ID = int(np.iinfo("int32").max)
 
 
@@ -65,18 +71,18 @@ def load(name: str, *, folder: Folder | None = None, **planted_options: Any) -> 
     """Return a dataset, fetching it first if it is nowhere on this machine.
 
     Args:
-        name: "ml-100k", "ml-1m" or "planted".
+        name: "ml-100k", "ml-1m", "planted", or "planted-small", with which a notebook runs in seconds.
         folder: a data folder that holds `name` as a subfolder (or is that subfolder); only there is looked.
             Without it: the folder named by DEEPFM_DATA, then the cache (DEEPFM_CACHE, else the user's cache
             folder), then the network.
-        planted_options: options of `planted`, for that dataset only.
+        planted_options: options of `planted`, for the datasets that it draws only.
 
     Raises:
         DataError: the dataset cannot be had or differs from what was published, or a variable leads nowhere.
         ValueError: an unknown name, or options that do not belong to it.
     """
-    if name == "planted":
-        return planted(**planted_options)
+    if name in PLANTED:
+        return replace(planted(**PLANTED[name] | planted_options), name=name)
     if planted_options:
         raise ValueError(f"{name} takes no {', '.join(planted_options)}: only planted data has options")
     return _read(name, locate(name, folder=folder))

@@ -75,11 +75,13 @@ def baselines(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: {"rmse": rmse(y, p), "mae": mae(y, p)} for name, p in predictions.items()}).T
 
 
-def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> pd.Series:
+def paired_difference(ours: Sequence[float], theirs: Sequence[float], comparisons: int = 1) -> pd.Series:
     """Mean difference of paired runs, its 95 % interval and the minimum detectable difference (equation eq-paired).
 
     Args:
         ours, theirs: the errors of two models, run by run: same rows, same seed.
+        comparisons: how many such intervals are to hold all at once in 95 % of experiments; each is widened to the
+            level 1 − 0.05 / comparisons (Bonferroni).
 
     Returns:
         `difference`, the mean of ours - theirs; `low` and `high`, the ends of its interval by Student's t; `sd` of the
@@ -92,7 +94,7 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> pd.Seri
     mean, sd, half, detectable = difference.mean(), np.nan, np.nan, np.nan
     if n > 1:
         sd = difference.std(ddof=1)
-        half, more = stats.t.ppf([0.975, 0.8], n - 1) * sd / np.sqrt(n)
+        half, more = stats.t.ppf([1 - 0.025 / comparisons, 0.8], n - 1) * sd / np.sqrt(n)
         detectable = half + more
     values = {"difference": mean, "low": mean - half, "high": mean + half, "sd": sd, "detectable": detectable}
     return pd.Series(values | {"runs": n})

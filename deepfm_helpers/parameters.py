@@ -1,60 +1,217 @@
 """What the parameters of a notebook may be: one table with the choices or the range of each."""
 
-from typing import NamedTuple
+import math
+import numbers
+from dataclasses import dataclass
 
 import numpy as np
 
+from deepfm_helpers.features import FIELDS
 
-class Rule(NamedTuple):
-    """What a parameter may be: one of ``choices``, or a whole number from ``low`` to ``high``."""
 
-    low: int = 0
-    high: int = 0
-    choices: tuple[str, ...] = ()
+class Rule:
+    """What a parameter may be; each subclass is a kind of value."""
 
     def wanted(self) -> str:
         """The rule in words, for an error message."""
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        return f"a whole number from {self.low:,} to {self.high:,}"
+        raise NotImplementedError
 
     def accepts_type(self, value: object) -> bool:
         """Whether ``value`` has the right type; a bool is no number."""
-        if self.choices:
-            return isinstance(value, str)
-        return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        raise NotImplementedError
 
     def accepts_value(self, value: object) -> bool:
         """Whether ``value``, of the right type, is allowed."""
-        return value in self.choices if self.choices else bool(self.low <= value <= self.high)
+        raise NotImplementedError
+
+    def plain(self, value: object) -> object:
+        """An accepted ``value`` as Python's own int, float, str or list."""
+        raise NotImplementedError
+
+    def checked(self, what: str, value: object) -> object:
+        """The plain form of ``value``, which an error message calls ``what``.
+
+        Raises:
+            TypeError: the value has the wrong type.
+            ValueError: the value is not allowed.
+        """
+        if not self.accepts_type(value):
+            raise TypeError(f"{what} = {shown(value)}: must be {self.wanted()}{self._hint(value)}")
+        if not self.accepts_value(value):
+            raise ValueError(f"{what} = {shown(value)}: must be {self.wanted()}")
+        return self.plain(value)
+
+    def _hint(self, value: object) -> str:
+        """How a value of the wrong type may have come about, and how to write the right one."""
+        if isinstance(value, (bool, np.bool_)):
+            words = "yes, on and true" if value else "no, off and false"
+            return f"; YAML reads {words} as {value}: put a text in quotes, and write a number in digits"
+        if isinstance(value, (list, tuple, np.ndarray)):
+            return "; this is a list: the several values of a sweep belong under its grid"
+        return ""
+
+
+class _Number(Rule):
+    def accepts_value(self, value: object) -> bool:
+        return bool(self.low <= value <= self.high)
+
+    def _hint(self, value: object) -> str:
+        return f"; this is a text: {_how_to_write(value)}" if _is_number(value) else super()._hint(value)
+
+
+@dataclass(frozen=True)
+class Whole(_Number):
+    """A whole number from ``low`` to ``high``."""
+
+    low: int
+    high: int
+
+    def wanted(self) -> str:
+        return f"a whole number from {self.low:,} to {self.high:,}"
+
+    def accepts_type(self, value: object) -> bool:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+    def plain(self, value: object) -> int:
+        return int(value)
+
+
+@dataclass(frozen=True)
+class Real(_Number):
+    """A number from ``low`` to ``high``, whole or not; ``without`` leaves out one end or both."""
+
+    low: float
+    high: float
+    without: tuple[float, ...] = ()
+
+    def wanted(self) -> str:
+        but = f", but not {' or '.join(f'{end:,g}' for end in self.without)}" if self.without else ""
+        return f"a number from {self.low:,g} to {self.high:,g}{but}"
+
+    def accepts_type(self, value: object) -> bool:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+    def accepts_value(self, value: object) -> bool:
+        return super().accepts_value(value) and value not in self.without
+
+    def plain(self, value: object) -> float:
+        return float(value)
+
+
+@dataclass(frozen=True)
+class OneOf(Rule):
+    """One of the texts ``choices``."""
+
+    choices: tuple[str, ...]
+
+    def wanted(self) -> str:
+        return "one of " + ", ".join(self.choices)
+
+    def accepts_type(self, value: object) -> bool:
+        return isinstance(value, str)
+
+    def accepts_value(self, value: object) -> bool:
+        return value in self.choices
+
+    def plain(self, value: object) -> str:
+        return str(value)
+
+
+@dataclass(frozen=True)
+class ListOf(Rule):
+    """A list of ``least`` to ``most`` values, each as ``each`` says; with ``distinct``, none twice."""
+
+    each: Rule
+    least: int
+    most: int
+    distinct: bool = False
+
+    def wanted(self) -> str:
+        distinct = " different" if self.distinct else ""
+        return f"a list of {self.least} to {self.most}{distinct} values, each {self.each.wanted()}"
+
+    def accepts_type(self, value: object) -> bool:
+        return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 1)
+
+    def accepts_value(self, value: object) -> bool:
+        return self.least <= len(value) <= self.most and not (self.distinct and len(set(value)) < len(value))
+
+    def checked(self, what: str, value: object) -> list:
+        if self.accepts_type(value):
+            value = [self.each.checked(f"{what}[{i}]", one) for i, one in enumerate(value)]
+        return super().checked(what, value)
+
+    def plain(self, value: object) -> list:
+        return value
+
+    def _hint(self, value: object) -> str:
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            return "; this is one text: put each of its names in quotes, as in ['uid', 'mid']"
+        if self.each.accepts_type(value):
+            return f"; for a list with this one value, write [{value}]"
+        return super()._hint(value)
+
+
+def shown(value: object) -> str:
+    """A value for an error message, on one line of bearable length."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
+def _how_to_write(text: str) -> str:
+    """How to write the number in a text so that YAML reads a number too."""
+    mantissa, exponent = text.strip().lower().partition("e")[::2]
+    if not exponent:
+        return f"write {float(text):.15g}"
+    point = "" if "." in mantissa else ".0"
+    sign = "" if exponent[0] in "+-" else "+"
+    return f"write {mantissa}{point}e{sign}{exponent} in YAML, which wants the point and the sign"
 
 
 PARAMETERS: dict[str, Rule] = {
-    "dataset": Rule(choices=("ml-100k", "ml-1m", "planted")),
-    "seed": Rule(0, 2**31 - 1),
-    "n_seeds": Rule(1, 20),
-    "epochs": Rule(1, 200),
-    "patience": Rule(1, 200),
-    "steps_per_epoch": Rule(1, 100_000),
-    "batch_size": Rule(16, 1_000_000),
-    "k": Rule(1, 256),
-    "n": Rule(1, 1_000),
+    "dataset": OneOf(("ml-100k", "ml-1m", "planted", "planted-small")),
+    "seed": Whole(0, 2**31 - 1),
+    "n_seeds": Whole(1, 20),
+    "epochs": Whole(1, 200),
+    "patience": Whole(1, 200),
+    "steps_per_epoch": Whole(1, 100_000),
+    "batch_size": Whole(16, 1_000_000),
+    "k": Whole(1, 256),
+    "n": Whole(1, 1_000),
+    "hidden": ListOf(Whole(1, 4_096), least=0, most=8),
+    "dropout": Real(0, 1, without=(1,)),
+    "penalty": Real(0, 1e6),
+    "learning_rate": Real(0, 10, without=(0,)),
+    "averaging": Real(0, 1, without=(1,)),
+    "fields": ListOf(OneOf(tuple(FIELDS)), least=1, most=len(FIELDS), distinct=True),
 }
 """The one table of notebook parameters."""
 
 
-def check_parameters(**values: object) -> None:
-    """Check the parameters of a notebook against :data:`PARAMETERS`.
+def checked(name: str, value: object) -> object:
+    """The value of a parameter in plain Python, after a check against :data:`PARAMETERS`.
 
     Raises:
-        TypeError: the value has the wrong type (a bool is not a whole number).
+        TypeError: the value has the wrong type (a bool is not a number, a text that looks like one neither).
         ValueError: the name is not in the table, or the value is not allowed.
     """
+    if name not in PARAMETERS:
+        known = ", ".join(sorted(PARAMETERS))
+        raise ValueError(
+            f"parameter {name}: the table in {__name__.replace('.', '/')}.py has no rule for it; "
+            f"add one, or choose from {known}"
+        )
+    return PARAMETERS[name].checked(f"parameter {name}", value)
+
+
+def check_parameters(**values: object) -> None:
+    """Check the parameters of a notebook; see :func:`checked` for the errors."""
     for name, value in values.items():
-        if name not in PARAMETERS:
-            known = ", ".join(sorted(PARAMETERS))
-            raise ValueError(f"parameter {name}: no such parameter; known are {known}")
-        rule = PARAMETERS[name]
-        for holds, error in ((rule.accepts_type, TypeError), (rule.accepts_value, ValueError)):
-            if not holds(value):
-                raise error(f"parameter {name} = {value!r}: must be {rule.wanted()}")
+        checked(name, value)

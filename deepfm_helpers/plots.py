@@ -640,3 +640,150 @@ def waterfall(terms: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
     room = 0.05 * max(np.ptp(ends), 0.1)
     ax.set(xlim=(ends.min() - room, ends.max() + room), ylim=(len(terms) + 0.7, -0.7))
     return ax
+
+
+@_figure
+def metric_along(values: pd.DataFrame, *, xlabel: str, ylabel: str) -> plt.Axes:
+    """A metric against a parameter: every run as a dot, runs of one pair joined, mean and standard deviation.
+
+    The axis of numbers is linear or, see `_is_wide`, logarithmic; texts stand side by side. Where no value
+    has two runs there are dots alone.
+
+    Args:
+        values: indexed by the parameter, one column a pair, such as a seed; NaN where there is no run.
+    """
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    names = None
+    if pd.api.types.is_numeric_dtype(values.index.dtype) and not values.index.hasnans:
+        places = values.index.to_numpy(float)
+        ax.set_xscale("log" if _is_wide(places) else "linear")
+    else:
+        places, names = np.arange(len(values)), [str(name) for name in values.index]
+    there = values.notna()
+    repeated, joined = there.sum(axis=1).max() > 1, there.sum().max() > 1
+    style = {"color": "0.6" if repeated else BLUE, "ms": 3 if repeated else 6, "linewidth": 0.8}
+    for name, pair in values.items():
+        shown = there[name].to_numpy()
+        ax.plot(places[shown], pair[shown], marker="o", linestyle="-" if joined else "none", **style)
+    ax.lines[0].set_label("a run; lines join pairs" if joined else "a run")
+    if repeated:
+        style = {"color": BLUE, "capsize": 4, "ms": 7, "linestyle": "none", "zorder": 3}
+        spread = values.std(axis=1).fillna(0.0)
+        ax.errorbar(places, values.mean(axis=1), spread, label="mean ± standard deviation", **style)
+    if names or len(values) <= 8:
+        ax.set_xticks(places, names or [f"{place:g}" for place in places])
+        ax.minorticks_off()
+    ax.margins(x=0.08)
+    _legend(ax, above=True)
+    return ax
+
+
+def _is_wide(numbers: np.ndarray) -> bool:
+    """Whether numbers belong on a logarithmic axis: all above 0, the largest more than 20 times the smallest."""
+    return numbers.min() > 0 and numbers.max() > 20 * numbers.min()
+
+
+@_figure
+def metric_heat(means: pd.DataFrame, *, label: str) -> plt.Axes:
+    """Heat map of a metric over two parameters, each cell with its number; – where there is no run.
+
+    Args:
+        means: one row for each value of the first parameter, one column for each of the second, both named.
+        label: the metric with its unit.
+    """
+    height, width = means.shape
+    ax = new_axes(width=1.9 + 0.75 * width, height=1.1 + 0.42 * height)
+    numbers = means.to_numpy(float)
+    image = ax.imshow(numbers, cmap="Blues", aspect="auto")
+    low, high = image.get_clim()
+    decimals = _decimals(high - low)
+    for (i, j), value in np.ndenumerate(numbers):
+        ink = "white" if value > low + 0.6 * (high - low) else "black"
+        text = "–" if np.isnan(value) else f"{value:.{decimals}f}"
+        ax.text(j, i, text, ha="center", va="center", color=ink, fontsize=9)
+    _grid(ax, [str(name) for name in means.index], [fill(str(name), 9) for name in means.columns])
+    ax.set(xlabel=_named(means.columns.name), ylabel=_named(means.index.name))
+    ax.xaxis.set_label_position("top")
+    ax.figure.colorbar(image, ax=ax, label=label)
+    return ax
+
+
+def _named(name: object) -> str:
+    return str(name or "").replace("_", " ")
+
+
+def _decimals(span: float) -> int:
+    """So many decimals that a hundredth of the span can be seen."""
+    return int(np.clip(2 - np.floor(np.log10(span)), 0, 8)) if span > 0 else 4
+
+
+@_figure
+def parallel_coordinates(table: pd.DataFrame) -> plt.Axes:
+    """A line a run through an axis a column, in the colour of the last column, the metric; the runs in any order.
+
+    Up to eight values of a parameter, and texts, stand evenly spaced, and runs that share one are fanned out there in
+    the order of the metric; more numbers stand in proportion or, see `_is_wide`, in that of their logarithms.
+
+    Args:
+        table: one row a run, the metric last.
+    """
+    table = table.sort_values(table.columns[-1])
+    metric = table.iloc[:, -1].to_numpy(float)
+    ax = new_axes(width=1.4 + 1.15 * table.shape[1], height=3.6)
+    fan = 0.07 * (np.arange(len(table)) / max(len(table) - 1, 1) - 0.5)
+    heights = np.empty(table.shape)
+    beside = {"textcoords": "offset points", "va": "center", "fontsize": 8, "zorder": 3}
+    ground = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+    for at, (_, column) in enumerate(table.items()):
+        is_metric = at == table.shape[1] - 1
+        is_number = pd.api.types.is_numeric_dtype(column.dtype) and column.notna().all()
+        codes, values = pd.factorize(
+            column if column.notna().all() else column.astype(object).map(_or_dash), sort=True
+        )
+        if is_metric or (is_number and len(values) > 8):
+            numbers = column.to_numpy(float)
+            wide = not is_metric and _is_wide(numbers)
+            scaled = np.log(numbers) if wide else numbers
+            low, high = scaled.min(), scaled.max()
+            heights[:, at] = (scaled - low) / (high - low or 1)
+            marks = {share: low + share * (high - low) for share in (0, 0.5, 1)}
+            decimals = _decimals(high - low)
+            ticks = {h: f"{np.exp(x):.2g}" if wide else f"{x:.{decimals}f}" for h, x in marks.items()}
+        else:
+            places = np.linspace(0, 1, len(values)) if len(values) > 1 else np.array([0.5])
+            heights[:, at] = places[codes] + fan * min(1, 5 / len(values))
+            ticks = dict(zip(places, map(str, values), strict=True))
+        for height, text in ticks.items():
+            offset, side = ((5, 0), "left") if is_metric else ((-5, 0), "right")
+            ax.annotate(text, (at, height), offset, ha=side, bbox=ground, **beside)
+        ax.axvline(at, color="black", linewidth=0.8)
+    colours = plt.cm.ScalarMappable(plt.Normalize(metric.min(), metric.max()), "viridis")
+    for line, value in zip(heights, metric, strict=True):
+        ax.plot(range(len(line)), line, "-", marker="none", color=colours.to_rgba(value), linewidth=1.1)
+    ax.set_xticks(range(table.shape[1]), [fill(_named(name), 14) for name in table])
+    ax.set(xlim=(-0.5, table.shape[1] - 0.5), ylim=(-0.08, 1.08), yticks=[])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.grid(visible=False)
+    return ax
+
+
+def _or_dash(value: object) -> str:
+    return "–" if pd.isna(value) else str(value)
+
+
+@_figure
+def curves_of_runs(curves: dict[str, pd.DataFrame], *, xlabel: str = "epoch", ylabel: str) -> plt.Axes:
+    """Learning curves of several runs: each run thin, and the mean of all with one name thick, in one colour.
+
+    Args:
+        curves: name → one column a run, indexed by step; NaN where a run has ended. The mean ends with the first.
+    """
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    _lines(ax, {name: runs.mean(axis=1, skipna=False) for name, runs in curves.items()}, linewidth=1.8)
+    for line, runs in zip(list(ax.lines), curves.values(), strict=True):
+        ax.plot(
+            runs.index, runs, line.get_linestyle(), marker="none", color=line.get_color(), lw=0.6, alpha=0.6
+        )
+    _legend(ax, above=True)
+    return ax

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -70,48 +71,77 @@ def _short(value: object) -> str:
     return str(value)
 
 
-def recorded_runs(notebook: str) -> list[dict]:
-    """The runs of ``notebook`` that ``make record`` stored for MovieLens-1M.
+@dataclass(frozen=True)
+class Recorded:
+    """The stored runs of a notebook on MovieLens-1M.
 
-    Returns:
-        One dict a run, with ``parameters`` (name to value), ``metrics`` (as given to :func:`record`) and
-        ``seconds``.
+    Attributes:
+        notebook: its name.
+        parameters: those that were the same in all runs.
+        fingerprint: of the data.
+        digest: of the code that computed the numbers, 16 hexadecimal digits; None for runs older than digests.
+        versions: of the packages.
+        date: of the last run.
+        threads: how many computed in a run; None where that was not fixed.
+        runs: one dict a run, with `parameters`, `metrics` (as given to :func:`record`) and `seconds`.
+    """
+
+    notebook: str
+    parameters: dict[str, object]
+    fingerprint: str
+    digest: str | None
+    versions: dict[str, str]
+    date: str
+    threads: int | None
+    runs: list[dict]
+
+    def frame(self) -> pd.DataFrame:
+        """The metrics of the runs, a row a run."""
+        return pd.DataFrame([run["metrics"] for run in self.runs])
+
+    def table(self, metrics: list[str] | None = None) -> pd.DataFrame:
+        """Mean and standard deviation over the runs, one row a metric.
+
+        Args:
+            metrics: which ones and in which order; by default every metric that is a single number in every run.
+
+        Returns:
+            A frame indexed by metric with the columns `mean`, `sd` (over runs, with n - 1 below the sum; NaN for a
+            single run) and `runs`.
+
+        Raises:
+            KeyError: a metric that no run recorded.
+        """
+        frame = self.frame()
+        if metrics is None:
+            metrics = list(frame.select_dtypes("number").columns)
+        if missing := [name for name in metrics if name not in frame]:
+            raise KeyError(f"{self.notebook} has no recorded {', '.join(missing)}; it has {', '.join(frame)}")
+        table = frame[metrics].agg(["mean", "std", "count"]).T
+        table.columns = ["mean", "sd", "runs"]
+        return table.rename_axis("metric").astype({"runs": int})
+
+
+def recorded(notebook: str) -> Recorded:
+    """The runs of ``notebook`` on MovieLens-1M that ``make record`` stored.
 
     Raises:
         FileNotFoundError: nothing is stored for this notebook.
     """
-    return record_of(notebook)["runs"]
-
-
-def record_of(notebook: str) -> dict:
-    """The whole stored record of ``notebook``: dataset, fingerprint, versions and runs."""
     path = files("deepfm_helpers") / "records" / f"{notebook}.json"
     if not path.is_file():
         raise FileNotFoundError(f"no record of notebook {notebook}: make one with `make record`")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def recorded_table(notebook: str, metrics: list[str] | None = None) -> pd.DataFrame:
-    """Mean and standard deviation over the stored runs of ``notebook``, one row a metric.
-
-    Args:
-        metrics: which ones and in which order; by default every metric that is a single number in every run.
-
-    Returns:
-        A frame indexed by metric with the columns ``mean``, ``sd`` (over runs, with n - 1 below the sum;
-        NaN for a single run) and ``runs``.
-
-    Raises:
-        KeyError: a metric that no run recorded.
-    """
-    frame = pd.DataFrame([run["metrics"] for run in recorded_runs(notebook)])
-    if metrics is None:
-        metrics = list(frame.select_dtypes("number").columns)
-    if missing := [name for name in metrics if name not in frame]:
-        raise KeyError(f"{notebook} has no recorded {', '.join(missing)}; it has {', '.join(frame)}")
-    table = frame[metrics].agg(["mean", "std", "count"]).T
-    table.columns = ["mean", "sd", "runs"]
-    return table.rename_axis("metric").astype({"runs": int})
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    varied, metrics, seconds = (stored.pop(name) for name in ("varied", "metrics", "seconds"))
+    runs = [
+        {
+            "parameters": stored["parameters"] | {name: values[i] for name, values in varied.items()},
+            "metrics": {name: values[i] for name, values in metrics.items()},
+            "seconds": seconds[i],
+        }
+        for i in range(len(seconds))
+    ]
+    return Recorded(**stored, runs=runs)
 
 
 def measurements(task: str) -> pd.DataFrame:

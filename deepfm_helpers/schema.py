@@ -58,11 +58,11 @@ class MovieLens:
     """A dataset in the book's form.
 
     Attributes:
-        name: "ml-100k", "ml-1m" or "planted".
+        name: "ml-100k", "ml-1m", "planted" or "planted-small".
         ratings: uid int32, mid int32, rating float32 (whole, 1 to 5), timestamp int64 (seconds since 1970).
         movies: mid int32, movie_name str, movie_genre str (genres joined by "|").
         users: uid int32, gender str, age int32, occupation int32, zip str. The age is a bucket code on
-            ml-1m and planted, years on ml-100k.
+            ml-1m and planted data, years on ml-100k.
         codebook: column -> {code: label} for the columns that hold codes.
         provenance: where the bytes came from.
         truth: the model that drew the ratings, for planted data; None for real data.

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers import checkpoints
-from deepfm_helpers._keras import keras
+from deepfm_helpers import checkpoints, processes
+from deepfm_helpers._keras import keras, native_stderr_discarded
 from deepfm_helpers.arrays import check_finite
 from deepfm_helpers.batches import Batches
 from deepfm_helpers.optimizers import FusedAdam
 
 Arrays = tuple[Sequence[np.ndarray], np.ndarray]
+VALIDATED_AT_ONCE = 16_384  # rows
 
 
 def set_seed(seed: int, deterministic: bool = True) -> None:
@@ -29,7 +30,8 @@ def set_seed(seed: int, deterministic: bool = True) -> None:
         deterministic: use only kernels that always compute in the same order. TensorFlow keeps to that for the rest
             of the process, and then compiles nothing with XLA: `jit_compile` needs False in every call.
     """
-    keras.utils.set_random_seed(seed)
+    with native_stderr_discarded():  # Keras loads TensorFlow here, on any backend
+        keras.utils.set_random_seed(seed)
     if deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -41,8 +43,8 @@ def compile_model(
     learning_rate=1e-3,
     *,
     averaging: float = 0.0,
-    steps_per_execution: int = 1,
-    jit_compile: bool = False,
+    steps_per_execution: int | None = None,
+    jit_compile: bool | None = None,
 ) -> keras.Model:
     """Compiles for squared error with Adam; the metric `rmse` is in stars and does not include penalties.
 
@@ -51,14 +53,25 @@ def compile_model(
         learning_rate: a number or a Keras learning-rate schedule.
         averaging: momentum of a running mean of the weights, 0 for none; the mean goes back over about
             1 / (1 - averaging) steps. Keras puts the means in place of the weights when `fit` ends.
-        steps_per_execution: how many steps run between two calls of the callbacks; does not change the result.
-        jit_compile: compile the step with XLA. Compiling takes seconds for each new shape of a batch; after that a
-            step takes about half its time. With dropout it is very slow on a processor.
+        steps_per_execution: how many steps run between two calls of the callbacks; does not change the result. None:
+            one. On JAX there is no other choice.
+        jit_compile: compile the step with XLA. None: only on JAX, where there is no other choice. In TensorFlow
+            compiling takes seconds for each new shape of a batch; after that a step takes about half its time. With
+            dropout it is very slow there on a processor.
 
     Raises:
-        ValueError: `jit_compile` after `set_seed` has asked for deterministic kernels, or a layer that computes in
-            half precision.
+        ValueError: `jit_compile` after `set_seed` has asked for deterministic kernels; on JAX, `jit_compile` False or
+            more steps per execution than one; or a layer that computes in half precision.
+        RuntimeError: see `processes.share`.
     """
+    weighted = processes.share(model).devices > 1  # see `Batches`
+    if keras.backend.backend() == "jax":
+        if jit_compile is False or steps_per_execution not in (None, 1):
+            raise ValueError(
+                f"jit_compile={jit_compile}, steps_per_execution={steps_per_execution}: on JAX every step is compiled "
+                "and runs by itself; leave both arguments out"
+            )
+        jit_compile = True
     for layer in model.layers:
         if layer.compute_dtype in ("float16", "bfloat16"):
             raise ValueError(
@@ -67,10 +80,10 @@ def compile_model(
             )
     model.compile(
         optimizer=FusedAdam(learning_rate, use_ema=averaging > 0, ema_momentum=averaging or 0.99),
-        loss="mse",
-        metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
-        steps_per_execution=steps_per_execution,
-        jit_compile=jit_compile,
+        loss=keras.losses.MeanSquaredError(reduction="mean_with_sample_weight") if weighted else "mse",
+        **{"weighted_metrics" if weighted else "metrics": [keras.metrics.RootMeanSquaredError(name="rmse")]},
+        steps_per_execution=1 if steps_per_execution is None else steps_per_execution,
+        jit_compile=bool(jit_compile),
     )
     if jit_compile and not model.jit_compile:
         raise ValueError(
@@ -92,8 +105,8 @@ def train(
     patience: int = 3,
     averaging: float = 0.0,
     seed: int = 0,
-    steps_per_execution: int = 16,
-    jit_compile: bool = False,
+    steps_per_execution: int | None = None,
+    jit_compile: bool | None = None,
     folder: str | Path | None = None,
     tensorboard: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -105,6 +118,10 @@ def train(
     larger in the second call; `steps_per_execution`, `tensorboard` and `callbacks` are not compared. Called again
     after a run that came to its end, `train` starts afresh. Another run than the one in the folder is refused.
 
+    On JAX several processes can train together, see `processes.start`: each calls `train` with the same arguments.
+    `batch_size` counts the rows of all of them. The result is that of one process but for rounding, and a run that was
+    killed may go on in another number of processes. Only the first one writes; callbacks run in all.
+
     Args:
         model: from `models`; it is compiled here.
         train_xy, valid_xy: (inputs, ratings) from `features.df2xy`. Without validation rows all epochs run
@@ -112,7 +129,8 @@ def train(
         epochs: at most so many passes over the training rows.
         batch_size: rows in a batch.
         learning_rate, averaging, steps_per_execution, jit_compile: see `compile_model`. With averaging it is the
-            running mean of the weights that is validated, and that the model is left with.
+            running mean of the weights that is validated, and that the model is left with. `steps_per_execution` None
+            stands for 16 here, but on JAX for 1.
         patience: stop after this many epochs in a row without a lower validation RMSE.
         seed: fixes the order of the rows and what dropout drops, epoch by epoch.
         folder: where `history.csv` and weights are kept, see `checkpoints`; in the end the weights are in
@@ -125,9 +143,11 @@ def train(
 
     Raises:
         ValueError: no rows, arrays that do not fit together, or a number in them that is not finite; another run in
-            the folder, or a damaged one; `tensorboard` without a folder; or see `compile_model`.
+            the folder, or a damaged one; `tensorboard` without a folder; processes that train together but were asked
+            for different runs; or see `compile_model`.
         FloatingPointError: a loss is not finite at the end of an epoch. The epochs before it stay in the folder.
-        RuntimeError: another process trains in the folder.
+        RuntimeError: another process trains in the folder; one of the processes that train together has failed; or
+            see `processes.share`.
         OSError: the folder cannot be written.
     """
     data = _named(model, "train_xy", train_xy)
@@ -135,6 +155,8 @@ def train(
         data |= _named(model, "valid_xy", valid_xy)
     if tensorboard and folder is None:
         raise ValueError("tensorboard=True needs a folder to write the logs to")
+    if steps_per_execution is None and keras.backend.backend() != "jax":
+        steps_per_execution = 16
     compile_model(
         model,
         learning_rate,
@@ -148,20 +170,31 @@ def train(
         "patience": patience,
         "averaging": averaging,
         "seed": seed,
-        "jit_compile": jit_compile,
+        "jit_compile": model.jit_compile,
     }
-    run = checkpoints.describe_run(model, decisive, data) if folder is not None else None
-    with checkpoints.TrainingFolder(folder, run) if run else nullcontext() as kept:
+    share = processes.share(model)
+    several = share.size > 1
+    run = checkpoints.describe_run(model, decisive, data) if folder is not None or several else None
+    if several:
+        checkpoints.check_alike(run | {"epochs": epochs, "in a folder": folder is not None})
+    with (
+        processes.together(),
+        checkpoints.TrainingFolder(folder, run) if folder is not None else nullcontext() as kept,
+    ):
         rows = kept.resume(model) if kept else []
         if len(rows) > epochs:
             raise ValueError(
                 f"{folder} holds {len(rows)} finished epochs of this run, more than epochs={epochs}: "
                 "ask for at least as many, or choose another folder"
             )
-        batches = Batches(*train_xy, batch_size, seed)
+        batches = Batches(*train_xy, batch_size, seed, share)
+        if valid_xy is not None:
+            valid_xy = tuple(valid_xy[0]), valid_xy[1]
+            if share.devices > 1:
+                valid_xy = Batches(*valid_xy, VALIDATED_AT_ONCE, None, share).dataset()
         keeper = _Keeper(batches, patience if valid_xy is not None else None, rows, kept)
         chain = [keeper, *([keras.callbacks.SwapEMAWeights()] if averaging else []), *callbacks]
-        if tensorboard:
+        if tensorboard and share.rank == 0:
             chain.append(keras.callbacks.TensorBoard(Path(folder) / "tensorboard"))
         if not keeper.out_of_patience():
             model.fit(
@@ -169,8 +202,8 @@ def train(
                 initial_epoch=len(rows),
                 epochs=epochs,
                 shuffle=False,  # Keras would deal the batches in an order that no seed of ours fixes
-                validation_data=None if valid_xy is None else (tuple(valid_xy[0]), valid_xy[1]),
-                validation_batch_size=16_384,
+                validation_data=valid_xy,
+                validation_batch_size=VALIDATED_AT_ONCE,
                 callbacks=chain,
                 verbose=0,
             )

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from html import unescape
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,8 +13,7 @@ import pytest
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
-from deepfm_helpers import claims, page, parameters, records, tables
-from deepfm_helpers.press import reruns
+from deepfm_helpers import claims, page, records, tables
 
 
 @pytest.fixture
@@ -31,53 +29,6 @@ def shown():
     shell.display_pub = Kept(parent=shell)
     yield bundles
     InteractiveShell.clear_instance()
-
-
-@pytest.mark.parametrize(
-    "good",
-    [
-        {"dataset": "planted", "seed": 0, "epochs": 200, "k": 1},
-        {"seed": 2**31 - 1, "batch_size": 16, "n_seeds": 20},
-        {"seed": np.int64(3)},
-    ],
-)
-def test_parameters_in_range_pass(good):
-    assert parameters.check_parameters(**good) is None
-
-
-@pytest.mark.parametrize(
-    ("bad", "error", "says"),
-    [
-        ({"epochs": 0}, ValueError, "parameter epochs = 0: must be a whole number from 1 to 200"),
-        ({"epochs": 3.0}, TypeError, "parameter epochs = 3.0: must be a whole number"),
-        ({"epochs": True}, TypeError, "parameter epochs = True: must be a whole number"),
-        ({"seed": "1"}, TypeError, "parameter seed = '1': must be a whole number from 0"),
-        ({"seed": -1}, ValueError, "parameter seed = -1: must be"),
-        ({"seed": 2**31}, ValueError, "to 2,147,483,647"),
-        ({"dataset": "ml-20m"}, ValueError, "must be one of ml-100k, ml-1m, planted"),
-        ({"dataset": 1}, TypeError, "must be one of ml-100k"),
-        ({"epochs": float("nan")}, TypeError, "parameter epochs = nan"),
-        ({"epoch": 3}, ValueError, "parameter epoch: no such parameter; known are"),
-    ],
-)
-def test_a_wrong_parameter_is_named_with_what_is_allowed(bad, error, says):
-    with pytest.raises(error) as caught:
-        parameters.check_parameters(**bad)
-    assert says in str(caught.value)
-
-
-def test_every_rule_of_the_table_accepts_its_own_limits_and_nothing_beyond():
-    for name, rule in parameters.PARAMETERS.items():
-        inside = rule.choices or (rule.low, rule.high)
-        beyond = ("other",) if rule.choices else (rule.low - 1, rule.high + 1)
-        assert all(map(rule.accepts_value, inside)), name
-        assert not any(map(rule.accepts_value, beyond)), name
-
-
-def test_every_rule_of_the_table_has_a_chapter():
-    folder = Path(__file__).resolve().parents[1] / "notebooks"
-    used = set().union(*(reruns.allowed_parameters(path) for path in folder.glob("*.ipynb")))
-    assert used == set(parameters.PARAMETERS)
 
 
 def test_record_stores_plain_json_and_a_line_to_read(shown):

@@ -8,7 +8,6 @@ import nbformat
 import pytest
 
 from deepfm_helpers import records
-from deepfm_helpers.parameters import check_parameters
 from deepfm_helpers.press import checks, kernels, reruns
 from deepfm_helpers.press.checkout import DEFAULT, HERE
 from deepfm_helpers.press.ledger import ledger
@@ -52,19 +51,19 @@ def test_a_claim_or_a_record_guards_what_a_marked_cell_shows(path):
 
 
 @every_chapter
-def test_every_parameter_is_typed_documented_and_checked(path):
-    cell = next(
-        c for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", [])
-    )
-    allowed = reruns.allowed_parameters(path)
-    lines = ast.parse(cell.source).body
-    assert [line.target.id for line in lines] == list(allowed)
-    assert list(allowed)[:2] == ["dataset", "seed"]
-    for parameter in allowed.values():
-        assert parameter.type in ("int", "float", "str", "bool")
-        assert parameter.help, f"{parameter.name} has no comment"
-        check_parameters(**{parameter.name: ast.literal_eval(parameter.default)})
-    assert ast.literal_eval(allowed["dataset"].default) == DEFAULT
+def test_every_parameter_is_typed_documented_checked_and_used(path):
+    parameters = reruns.declared(path)
+    assert list(parameters)[:2] == ["dataset", "seed"]
+    assert all(parameter.annotation and parameter.help for parameter in parameters.values())
+    assert reruns.complete(path)["dataset"] == DEFAULT
+    checked = [
+        {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "code" and "check_parameters(" in cell.source
+        for call in ast.walk(ast.parse(cell.source))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "check_parameters"
+    ]
+    assert checked == [{name: name for name in parameters}]
 
 
 def test_the_table_of_contents_holds_every_chapter():

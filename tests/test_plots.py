@@ -61,6 +61,22 @@ def counts(n):
     return {f"series {i}": np.arange(1, 20 + i) for i in range(n)}
 
 
+def curves(n):
+    return {f"series {i}": pd.DataFrame({"a": [3.0, 2.0, 1.0 + i], "b": 2.0}, [1, 2, 3]) for i in range(n)}
+
+
+def sizes(values, pairs=2):
+    return pd.DataFrame({pair: pair + np.arange(len(values)) for pair in range(pairs)}, values)
+
+
+def sampled(n):
+    rng = np.random.default_rng(0)
+    columns = {"k": rng.choice([4, 16, 64], n), "hidden": rng.choice(["[]", "[64, 32]"], n)}
+    return pd.DataFrame(
+        columns | {"learning_rate": rng.uniform(0, 0.1, n), "RMSE (stars)": rng.normal(0.9, 0.1, n)}
+    )
+
+
 SEVERAL = {  # of n named series: how to draw them, and how many entries of the legend do not stand for one
     "learning_curves": (lambda n: plots.learning_curves(histories(n)), 0),
     "scale": (lambda n: plots.scale(measurements(n)), 0),
@@ -86,6 +102,7 @@ SEVERAL = {  # of n named series: how to draw them, and how many entries of the 
     "error_by_code": (lambda n: plots.error_by_code(series(n), xlabel="code"), 0),
     "shares_along": (lambda n: plots.shares_along(table(n), ylabel="share (%)"), 0),
     "shares_by_count": (lambda n: plots.shares_by_count(counts(n), xlabel="ratings"), 0),
+    "curves_of_runs": (lambda n: plots.curves_of_runs(curves(n), ylabel="RMSE (stars)"), 0),
 }
 
 OTHERS = {
@@ -112,6 +129,9 @@ OTHERS = {
     "pair_heat": lambda: plots.pair_heat(pd.DataFrame(np.ones((3, 3)), list("abc"), list("abc")), label="sd"),
     "contributions": lambda: plots.contributions({f"way {i}": table(3) for i in range(3)}),
     "loss_along_step": lambda: plots.loss_along_step(np.array([0, 0.1]), np.array([1.0, 0.5]), -5.0, 0.05),
+    "metric_along": lambda: plots.metric_along(sizes([4, 16, 64]), xlabel="k", ylabel="RMSE (stars)"),
+    "metric_heat": lambda: plots.metric_heat(sizes([4, 16]), label="RMSE (stars)"),
+    "parallel_coordinates": lambda: plots.parallel_coordinates(sampled(20)),
     "waterfall": lambda: plots.waterfall(pd.Series({"w0": 3.5, "uid": 0.2, "mid": -0.1})),
 }
 OWN = {  # a reader's style
@@ -178,7 +198,9 @@ def test_the_books_style_and_the_readers_own_do_not_meet(name):
     assert np.array_equal(*images)
 
 
-@pytest.mark.parametrize("name", ["learning_curves", "validation_losses", "held_out_errors", "shares_along"])
+@pytest.mark.parametrize(
+    "name", ["learning_curves", "validation_losses", "held_out_errors", "shares_along", "curves_of_runs"]
+)
 def test_epochs_are_whole_numbers(name):
     ax = SEVERAL[name][0](2)
     ax.figure.canvas.draw()
@@ -195,6 +217,10 @@ def test_epochs_are_whole_numbers(name):
         (lambda: plots.bars(values=pd.Series(dtype=float), xlabel="x"), "plots.bars: values is empty"),
         (lambda: plots.shares_along(pd.DataFrame(index=[1, 2]), ylabel="y"), "shares is empty"),
         (lambda: plots.contributions({}), "ways is empty"),
+        (lambda: plots.metric_along(sizes([]), xlabel="k", ylabel="y"), "values is empty"),
+        (lambda: plots.metric_heat(sizes([]), label="y"), "means is empty"),
+        (lambda: plots.parallel_coordinates(sampled(0)), "table is empty"),
+        (lambda: plots.curves_of_runs({}, ylabel="y"), "curves is empty"),
     ],
 )
 def test_nothing_to_draw_is_an_error_that_names_what_is_empty(draw, message):
@@ -222,3 +248,96 @@ def test_a_waterfall_fits_into_axes_that_are_given():
     ax = plots.new_axes(width=3.6, height=2.9)
     assert plots.waterfall(pd.Series({"w0": 3.5, "uid": 0.2}), ax) is ax
     assert len(plt.get_fignums()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "places", "texts"),
+    [
+        ([4, 8, 16], "linear", [4, 8, 16], ["4", "8", "16"]),
+        ([0.0, 0.3, 90.0], "linear", [0, 0.3, 90], ["0", "0.3", "90"]),
+        ([0.0001, 0.001, 0.01], "log", [0.0001, 0.001, 0.01], ["0.0001", "0.001", "0.01"]),
+        (["[]", "[64, 32]"], "linear", [0, 1], ["[]", "[64, 32]"]),
+    ],
+)
+def test_a_parameter_stands_on_the_axis_that_its_values_ask_for(values, scale, places, texts):
+    ax = plots.metric_along(sizes(values), xlabel="x", ylabel="y")
+    assert ax.get_xscale() == scale
+    assert ax.get_xticks().tolist() == places
+    assert [text.get_text() for text in ax.get_xticklabels()] == texts
+
+
+def test_many_values_of_a_parameter_get_the_ticks_of_their_axis():
+    values = np.linspace(0.1, 0.9, 40)
+    ax = plots.metric_along(sizes(values), xlabel="x", ylabel="y")
+    ax.figure.canvas.draw()
+    assert len(ax.get_xticks()) < 12
+
+
+def test_runs_are_dots_joined_in_pairs_and_the_mean_has_its_standard_deviation():
+    values = pd.DataFrame({1: [1.0, 3.0], 2: [2.0, np.nan], 3: [3.0, 4.0]}, ["a", "b"])
+    ax = plots.metric_along(values, xlabel="x", ylabel="y")
+    runs = [line.get_ydata().tolist() for line in ax.lines[:3]]
+    assert runs == [[1.0, 3.0], [2.0], [3.0, 4.0]]
+    (bars,) = ax.containers
+    assert bars.lines[0].get_ydata().tolist() == [2.0, 3.5]
+    (spread,) = bars.lines[2]
+    assert [np.ptp(ends[:, 1]) / 2 for ends in spread.get_segments()] == pytest.approx([1.0, 0.5**0.5])
+
+
+def test_a_heat_map_tells_close_numbers_apart_and_shows_what_is_missing():
+    means = pd.DataFrame(
+        [[0.93012, 0.93047], [np.nan, 0.93154]], [4, 16], pd.Index([0.0, 0.3], name="dropout")
+    )
+    ax = plots.metric_heat(means.rename_axis("k"), label="RMSE (stars)")
+    assert [text.get_text() for text in ax.texts] == ["0.93012", "0.93047", "–", "0.93154"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("dropout", "k")
+    assert plots.metric_heat(means[1:], label="y").texts[1].get_text() == "0.9315"
+
+
+def test_every_run_has_a_line_of_its_own_through_its_values():
+    table = sampled(30).assign(n=pd.array([1, None] * 15, "Int64"))
+    table = table[["k", "hidden", "n", "learning_rate", "RMSE (stars)"]]
+    ax = plots.parallel_coordinates(table)
+    lines = np.array([line.get_ydata() for line in ax.lines if len(line.get_ydata()) == 5])
+    assert len(np.unique(lines[:, :3], axis=0)) == 30
+    order = table.iloc[:, -1].argsort().to_numpy()
+    middle = {4: 0.0, 16: 0.5, 64: 1.0}
+    assert np.abs(lines[:, 0] - table.k.iloc[order].map(middle)).max() < 0.04
+    rates = table.learning_rate.iloc[order]
+    assert lines[:, 3] == pytest.approx(((rates - rates.min()) / np.ptp(rates)).to_numpy())
+    assert np.diff(lines[:, 4]).min() >= 0
+    assert len({line.get_color() for line in ax.lines}) > 25
+    assert {"4", "16", "64", "[]", "[64, 32]", "1", "–"} <= {text.get_text() for text in ax.texts}
+
+
+def test_a_single_value_and_equal_metrics_can_be_drawn():
+    table = pd.DataFrame({"k": [4, 4], "seed": [1, 2], "rmse": [0.9, 0.9]})
+    lines = [line.get_ydata() for line in plots.parallel_coordinates(table).lines[-2:]]
+    assert np.isfinite(lines).all()
+
+
+def test_a_mean_curve_ends_with_the_first_run_that_ends():
+    ax = plots.curves_of_runs(
+        {"a": pd.DataFrame({1: [3.0, 2.0, 1.0], 2: [5.0, 4.0, np.nan]}, [1, 2, 3])}, ylabel="y"
+    )
+    mean, *runs = (line.get_ydata() for line in ax.lines)
+    assert mean[:2].tolist() == [4.0, 3.0]
+    assert np.isnan(mean[2])
+    assert runs[0].tolist() == [3.0, 2.0, 1.0]
+    assert {line.get_color() for line in ax.lines} == {plots.BLUE}
+
+
+def test_values_that_were_run_once_are_dots_alone():
+    values = pd.DataFrame(np.where(np.eye(3) == 1, 0.9, np.nan), [1.0, 2.0, 3.0])
+    ax = plots.metric_along(values, xlabel="x", ylabel="y")
+    assert not ax.containers
+    assert {line.get_linestyle() for line in ax.lines} == {"None"}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a run"]
+
+
+def test_numbers_of_many_sizes_stand_by_their_logarithms_in_parallel_coordinates():
+    table = pd.DataFrame({"rate": 10.0 ** np.linspace(-4, 0, 9), "rmse": np.linspace(1, 2, 9)})
+    ax = plots.parallel_coordinates(table)
+    lines = np.array([line.get_ydata() for line in ax.lines[-9:]])
+    assert lines[:, 0] == pytest.approx(np.linspace(0, 1, 9))
+    assert [text.get_text() for text in ax.texts][:3] == ["0.0001", "0.01", "1"]

@@ -6,5 +6,5 @@ module here uses only modules that stand above it::
     checkout, kernels, printing, pages
     digests, checks, addresses, ledger, reruns
     jobs, live
-    executing, recording, site
+    executing, site
 """

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from deepfm_helpers import datasets
 from deepfm_helpers.files import InUse, only_one
-from deepfm_helpers.parameters import PARAMETERS, check_parameters
-from deepfm_helpers.press import addresses, executing, live, printing, recording, site
+from deepfm_helpers.parameters import PARAMETERS
+from deepfm_helpers.press import addresses, executing, live, printing, site
 from deepfm_helpers.press.checkout import DEFAULT, HERE, BuildFailed, Checkout
 
 
@@ -73,8 +73,6 @@ def command_line() -> argparse.ArgumentParser:
     command("execute", "regenerate the stored outputs", notebooks=True)
     command("launch", "copy the notebooks, with a first cell that fetches this book on Colab")
     command("live", "regenerate the stored model of the page live")
-    sub = command("record", "store the figures of MovieLens-1M", notebooks=True)
-    sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     return parser
 
 
@@ -101,10 +99,6 @@ def do(here: Checkout, o: argparse.Namespace) -> None:
                 live.store(here)
         case "live":
             live.store(here)
-        case "record":
-            for seed in o.seeds:
-                check_parameters(seed=seed)
-            recording.make_records(here, o.notebooks, load_data("ml-1m"), o.seeds, o.jobs)
 
 
 def main(arguments: list[str] | None = None, here: Checkout = HERE) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,8 @@ import nbformat
 from deepfm_helpers.press.checkout import Checkout
 
 PACKAGE = "deepfm_helpers"
+SHOWING = {"plots", "claims", "page", "tables", "parameters"}
+"""Modules that show or check, and move no recorded number."""
 
 
 def digest(*content: object) -> str:
@@ -40,6 +42,34 @@ def digest_of_notebook(here: Checkout, path: Path, *others: object) -> str:
     return digest(path.stem, sources, reached(here, "\n".join(map(_python, sources))), others)
 
 
+def digest_of_run(here: Checkout, path: Path) -> str:
+    """Digest of what can move the numbers that a notebook records: its code, and the modules that it reaches.
+
+    Cells after the last one that records do not count, nor sentences, claims, comments and layout; of modules, those
+    that only show or check; and no recorded number.
+    """
+    cells = [_python(source) for source in code_of(nbformat.read(path, as_version=4))]
+    trees = [_Computing().visit(ast.parse(cell)) for cell in cells]
+    last = max((i for i, tree in enumerate(trees) if "record" in _called(tree)), default=len(trees) - 1)
+    whole = ast.parse("\n".join(cells))
+    return digest(
+        path.stem, [ast.unparse(t) for t in trees[: last + 1]], _modules(here, whole, leave_out=SHOWING)
+    )
+
+
+class _Computing(ast.NodeTransformer):
+    """Takes sentences and claims out of a cell."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        return ast.Pass() if _called(node.value, deep=False) & {"say", "claim"} else node
+
+
+def _called(tree: ast.AST, deep: bool = True) -> set[str]:
+    """The names of the functions that a tree calls, or that its root does."""
+    calls = [n for n in (ast.walk(tree) if deep else [tree]) if isinstance(n, ast.Call)]
+    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+
+
 def digest_of_module(here: Checkout, name: str, *others: object) -> str:
     """Digest of a module of the package, such as ``press.live``, of all that it reaches, and of ``others``."""
     return digest(reached(here, f"import {PACKAGE}.{name}"), others)
@@ -57,18 +87,30 @@ def reached(here: Checkout, source: str) -> dict[str, str]:
     """
     tree = ast.parse(source)
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
+    found = _modules(here, tree, with_prose=looks_at_source)
+    for path in [*(here.package / "records").glob("*.json"), here.root / "benchmarks" / "results.json"]:
+        if path.is_file() and (path.stem in source or (path.stem == "results" and "measurements(" in source)):
+            found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
+    return found
+
+
+def _modules(
+    here: Checkout,
+    tree: ast.AST,
+    *,
+    with_prose: bool = False,
+    leave_out: Collection[str] = (),
+) -> dict[str, str]:
+    """The modules of the package that a tree reaches: path below the root → code."""
     found: dict[str, str] = {}
     due = [here.package / "__init__.py", *_files(here, tree)]
     while due:
         path = due.pop()
         name = path.relative_to(here.root).as_posix()
-        if name not in found:
+        if name not in found and path.stem not in leave_out:
             text = path.read_text(encoding="utf-8")
-            found[name] = text if looks_at_source else _without_prose(text)
+            found[name] = text if with_prose else _without_prose(text)
             due += _files(here, ast.parse(text))
-    for path in [*(here.package / "records").glob("*.json"), here.root / "benchmarks" / "results.json"]:
-        if path.is_file() and (path.stem in source or (path.stem == "results" and "measurements(" in source)):
-            found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
     return found
 
 
@@ -77,7 +119,7 @@ def imported(here: Checkout, path: Path) -> set[Path]:
     return set(_files(here, ast.parse(path.read_text(encoding="utf-8"))))
 
 
-def _files(here: Checkout, tree: ast.AST) -> Iterable[Path]:
+def _files(here: Checkout, tree: ast.AST) -> Iterator[Path]:
     for name in _imports(tree):
         if name.split(".")[0] == PACKAGE:
             path = here.root.joinpath(*name.split("."))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
+import psutil
 
 from deepfm_helpers.fetching import cache_folder, data_folder
 from deepfm_helpers.files import write_whole
@@ -20,14 +24,29 @@ ENVIRONMENT = {
     "PYTHONIOENCODING": "utf-8",
     "PYTHONUTF8": "1",
 }
-"""The variables that every kernel gets, whatever the terminal has set; `_places` adds the folders of the data."""
+"""The variables that every kernel gets, whatever the terminal has set; `variables` adds the folders of the data."""
 
 
 class RunFailed(RuntimeError):
     """A notebook did not run to its end; the message holds the cell and its traceback."""
 
 
-def run(notebook: Path, output: Path, parameters: dict[str, object], timeout: int) -> dict[str, object]:
+class Ran(NamedTuple):
+    """What an executed notebook recorded, as :func:`metrics_of` reads it, and what it cost."""
+
+    metrics: dict[str, object]
+    processor_seconds: float
+
+
+def run(
+    notebook: Path,
+    output: Path,
+    parameters: dict[str, object],
+    timeout: int,
+    *,
+    environment: dict[str, str] | None = None,
+    manager: type | None = None,
+) -> Ran:
     """Execute ``notebook`` with ``parameters`` and write the executed notebook to ``output``.
 
     The kernel is this Python and works in the notebook's own folder. ``output`` is written at the end and in
@@ -36,26 +55,29 @@ def run(notebook: Path, output: Path, parameters: dict[str, object], timeout: in
 
     Args:
         timeout: seconds that one cell may take.
-
-    Returns:
-        The recorded metrics, as :func:`metrics_of` reads them.
+        environment: further variables of the kernel, such as those that set numbers of threads.
+        manager: a class of jupyter's asynchronous kernel managers, such as the one of a `warm.WarmParent` that was
+            given the same ``environment``; by default each kernel is a new process.
 
     Raises:
         RunFailed: a cell raised, took too long or lost its kernel.
         OSError: ``output`` cannot be written; that is tried before anything runs.
+        ValueError: the ``manager`` cannot start a kernel with this ``environment``.
     """
     import papermill
+    from jupyter_client.manager import AsyncKernelManager
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     notebook, output = notebook.resolve(), output.resolve()
     _ask_for_room(output)
+    starts = _measuring(of_this_python(manager or AsyncKernelManager, environment))
     try:
         executed = papermill.execute_notebook(
             nbformat.read(notebook, as_version=4),
             None,
             parameters,
             kernel_name="python3",
-            kernel_manager_class=_manager(),
+            kernel_manager_class=starts,
             progress_bar=False,
             cwd=str(notebook.parent),
             execution_timeout=timeout,
@@ -67,7 +89,22 @@ def run(notebook: Path, output: Path, parameters: dict[str, object], timeout: in
     except (CellTimeoutError, DeadKernelError) as error:
         raise RunFailed(f"{notebook.name}: {error}") from None
     write_whole(output, nbformat.writes(clean(executed)) + "\n")
-    return metrics_of(executed)
+    return Ran(metrics_of(executed), starts.processor_seconds)
+
+
+def _measuring(manager: type) -> type:
+    """The subclass of a class of asynchronous kernel managers that looks at what a kernel has used when it ends."""
+
+    class Measuring(manager):
+        processor_seconds = math.nan
+
+        async def shutdown_kernel(self, *args, **how):
+            with suppress(psutil.Error):
+                used = psutil.Process(self.provisioner.pid).cpu_times()
+                Measuring.processor_seconds = used.user + used.system
+            await super().shutdown_kernel(*args, **how)
+
+    return Measuring
 
 
 def _ask_for_room(output: Path) -> None:
@@ -81,28 +118,29 @@ def _ask_for_room(output: Path) -> None:
         raise PermissionError(f"{output.parent} is not writable: name another folder, or change its rights")
 
 
-def _manager() -> type:
-    """The class that starts kernels of this Python, whatever kernels are installed on this machine."""
+def of_this_python(manager: type, environment: dict[str, str] | None = None) -> type:
+    """The subclass of a class of kernel managers that starts this Python, whatever kernels are installed here."""
     from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
 
-    places = _places()
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = KernelSpec(argv=command, display_name="Python 3", language="python", env=variables(environment))
 
-    class ThisPython(AsyncKernelManager):
+    class ThisPython(manager):
         @property
         def kernel_spec(self) -> KernelSpec:
-            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            return KernelSpec(
-                argv=command, display_name="Python 3", language="python", env=ENVIRONMENT | places
-            )
+            return spec
 
     return ThisPython
 
 
-def _places() -> dict[str, str]:
-    """Where the data is, as absolute paths: a kernel works in another folder than the one it was started from."""
+def variables(environment: dict[str, str] | None = None) -> dict[str, str]:
+    """The variables that a kernel gets besides those of the program that starts it.
+
+    Where the data is, is an absolute path: a kernel works in another folder than the one it was started from.
+    """
     named = {"DEEPFM_DATA": data_folder(), "DEEPFM_CACHE": cache_folder()}
-    return {variable: str(path) for variable, path in named.items() if path}
+    places = {variable: str(path) for variable, path in named.items() if path}
+    return ENVIRONMENT | places | (environment or {})
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

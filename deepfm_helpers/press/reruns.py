@@ -1,102 +1,281 @@
-"""The command that reruns one notebook with other parameters, and prints what it recorded.
+"""Rerunning a notebook with other parameters: what it declares, whether values fit, and one run.
 
-``python -m deepfm_helpers.press.reruns notebooks/07_training.ipynb out.ipynb -p seed 3 -p epochs 5`` does from a
-shell what :func:`run` does from Python.
+A notebook declares its parameters in the code cell tagged ``parameters``, one a line::
+
+    k: int = 8  # length of the vectors
+
+What stands there is read with :mod:`ast`, never executed.
 """
 
-import argparse
+from __future__ import annotations
+
 import ast
-import sys
-import time
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from deepfm_helpers.parameters import PARAMETERS, check_parameters
+import nbformat
+
+from deepfm_helpers.parameters import checked, shown
 from deepfm_helpers.press import kernels
+
+SCALARS = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
 
 class Parameter(NamedTuple):
-    """One line of a parameters cell: ``name: type = default  # help``."""
+    """One line of a parameters cell: ``name: annotation = default  # help``.
+
+    The annotation is the text in the cell, without quotes, and empty where there is none.
+    """
 
     name: str
-    type: str
-    default: str
+    annotation: str
+    default: object
     help: str
 
 
-def allowed_parameters(notebook: str | Path) -> dict[str, Parameter]:
-    """The parameters of a notebook by name, as papermill reads them from its parameters cell."""
-    import papermill
+def declared(notebook: str | Path) -> dict[str, Parameter]:
+    """The parameters of a notebook by name, in the order of its parameters cell; empty without such a cell.
 
-    found = papermill.inspect_notebook(str(notebook))
-    return {
-        name: Parameter(name, p["inferred_type_name"], p["default"], p["help"]) for name, p in found.items()
-    }
-
-
-def run(
-    notebook: str | Path,
-    output: str | Path,
-    parameters: dict[str, object] | None = None,
-    *,
-    timeout: int = 1800,
-) -> dict[str, object]:
-    """Execute ``notebook`` with ``parameters``, which are checked before anything runs; see `kernels.run`.
+    Annotations may be int, float, str, bool, ``list[...]``, ``Literal[...]`` and ``X | None``, in quotes or not.
 
     Raises:
-        ValueError: a parameter that the notebook does not have (papermill itself would ignore it), or whose value
-            is out of range.
-        TypeError: a value of the wrong type.
-        RunFailed: a cell raised, took too long or lost its kernel.
-        OSError: ``output`` cannot be written.
+        ValueError: what stands in the parameters cell cannot be read, with notebook and line; there are two such
+            cells; the notebook is the result of a run; the file is no notebook.
+        OSError: there is no such file.
     """
-    parameters = dict(parameters or {})
-    allowed = allowed_parameters(notebook)
-    if unknown := [name for name in parameters if name not in allowed]:
-        known = ", ".join(allowed) or "none"
-        raise ValueError(f"{Path(notebook).name} has no parameter {', '.join(unknown)}; it has {known}")
-    check_parameters(**{name: value for name, value in parameters.items() if name in PARAMETERS})
-    return kernels.run(Path(notebook), Path(output), parameters, timeout)
+    return _declared(Path(notebook), _read(Path(notebook)))
+
+
+def complete(notebook: str | Path, parameters: Mapping[str, object] | None = None) -> dict[str, object]:
+    """All parameters of a notebook for a run, in the declared order and as plain Python values.
+
+    Those that are not given get their defaults, which are held to the same rules.
+
+    Raises:
+        ValueError: the notebook does not have the parameter, or has one for which there is no rule in
+            `deepfm_helpers.parameters` or that no later cell uses; a value is not allowed; see also `declared`.
+        TypeError: a value of the wrong type.
+        OSError: there is no such file.
+    """
+    path, given = Path(notebook), dict(parameters or {})
+    content = _read(path)
+    allowed = _declared(path, content)
+    if unknown := [str(name) for name in given if name not in allowed]:
+        known = ", ".join(allowed) or "none: no cell is tagged parameters"
+        raise ValueError(f"{path.name} has no parameter {', '.join(unknown)}; it has {known}")
+    used = _loaded(path, content)
+    if unused := [name for name in allowed if name not in used]:
+        raise ValueError(
+            f"{path.name}: no cell after the parameters uses {', '.join(unused)}: use it there, or drop its line"
+        )
+    values = {}
+    for name, parameter in allowed.items():
+        value = given.get(name, parameter.default)
+        try:
+            values[name] = _checked(parameter, value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{path.name}: {error}") from None
+    return values
 
 
 def parse_value(text: str) -> object:
-    """Read a parameter from a command line: a Python literal where it is one, otherwise the text itself."""
+    """Read a parameter from a command line: a Python literal where it is one, otherwise the text itself.
+
+    Digits after a leading zero stay a text: 007 is no way to write 7.
+    """
+    if re.match(r"\s*[+-]?0[\d_]", text):
+        return text
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line: run one notebook, print what it recorded."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deepfm_helpers.press.reruns", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("notebook", type=Path)
-    parser.add_argument("output", type=Path, nargs="?", help="where to write the executed notebook")
-    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    parser.add_argument(
-        "--help-notebook", action="store_true", help="list the notebook's parameters and stop"
-    )
-    options = parser.parse_args(arguments)
+def run(
+    notebook: str | Path,
+    output: str | Path,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    timeout: int = 1800,
+    **how: object,
+) -> dict[str, object]:
+    """Execute ``notebook`` with ``parameters``, which are checked before anything runs; see `kernels.run`.
+
+    Args:
+        how: further arguments of `kernels.run`.
+
+    Returns:
+        The recorded metrics.
+
+    Raises:
+        ValueError, TypeError: the parameters are not those of the notebook, see `complete`.
+        RunFailed: a cell raised, took too long or lost its kernel.
+        OSError: the notebook cannot be read or ``output`` cannot be written.
+    """
+    values = complete(notebook, parameters)
+    asked = {name: values[name] for name in parameters or {}}
+    return kernels.run(Path(notebook), Path(output), asked, timeout, **how).metrics
+
+
+def _read(path: Path) -> nbformat.NotebookNode:
     try:
-        if options.help_notebook:
-            for p in allowed_parameters(options.notebook).values():
-                print(f"{p.name}: {p.type} (default {p.default})  {p.help}")
-            return 0
-        if options.output is None:
-            parser.error("the output path is missing")
-        parameters = {name: parse_value(value) for name, value in options.parameter}
-        started = time.perf_counter()
-        metrics = run(options.notebook, options.output, parameters)
-    except (kernels.RunFailed, TypeError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    for name, value in metrics.items():
-        print(f"{name} = {value}")
-    print(f"{options.output}: {time.perf_counter() - started:.1f} s")
-    return 0
+        return nbformat.read(path, as_version=4)
+    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        raise ValueError(f"{path} is no notebook: {' '.join(str(error).split())[:200]}") from None
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _cells(notebook: nbformat.NotebookNode, tag: str) -> list[int]:
+    return [
+        i
+        for i, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code" and tag in cell.metadata.get("tags", [])
+    ]
+
+
+def _declared(path: Path, notebook: nbformat.NotebookNode) -> dict[str, Parameter]:
+    if _cells(notebook, "injected-parameters"):
+        raise ValueError(f"{path.name} is the result of a run: name the notebook that it was made from")
+    tagged = _cells(notebook, "parameters")
+    if len(tagged) > 1:
+        raise ValueError(
+            f"{path.name}: cells {', '.join(str(i + 1) for i in tagged)} are tagged parameters; only one can be"
+        )
+    if not tagged:
+        return {}
+    found: dict[str, Parameter] = {}
+    source = notebook.cells[tagged[0]].source
+    where = f"{path.name}, parameters cell"
+    try:
+        statements, comments = ast.parse(source).body, _comments(source)
+    except SyntaxError as error:
+        raise ValueError(f"{where}, line {error.lineno}: {error.msg}") from None
+    for statement in statements:
+        try:
+            name, annotation, default = _parts(statement)
+            if name in found:
+                raise ValueError(f"{name} stands in an earlier line too")
+        except ValueError as error:
+            line = source.splitlines()[statement.lineno - 1].strip()
+            raise ValueError(f"{where}, line {statement.lineno}, {line!r}: {error}") from None
+        found[name] = Parameter(name, annotation, default, comments.get(statement.end_lineno, ""))
+    return found
+
+
+def _comments(source: str) -> dict[int, str]:
+    """The comments by line; a # inside a string is none."""
+    return {
+        token.start[0]: token.string.lstrip("#").strip()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+
+
+def _parts(statement: ast.stmt) -> tuple[str, str, object]:
+    """Name, annotation and default of one statement; ValueError, without the place, if it is something else."""
+    form = "expected `name: type = value  # help`"
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        target, annotation = statement.target, statement.annotation
+    elif isinstance(statement, ast.Assign) and [type(t) for t in statement.targets] == [ast.Name]:
+        target, annotation = statement.targets[0], None
+    else:
+        raise ValueError(form)
+    if statement.value is None:
+        raise ValueError(f"{target.id} has no default; {form}")
+    try:
+        default = ast.literal_eval(statement.value)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"the default of {target.id} is computed; only a literal can be read without running the cell"
+        ) from None
+    if annotation is None:
+        if default is None:
+            raise ValueError(f"None does not say what else {target.id} may be; {form}")
+        return target.id, "", default
+    annotation = _unquoted(annotation)
+    _fits(annotation, default)  # raises if the annotation cannot be read
+    return target.id, ast.unparse(annotation), default
+
+
+def _unquoted(annotation: ast.expr) -> ast.expr:
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        try:
+            return _unquoted(ast.parse(annotation.value, mode="eval").body)
+        except SyntaxError:
+            raise ValueError(f"the type {annotation.value!r} cannot be read") from None
+    return annotation
+
+
+def _fits(annotation: ast.expr, value: object) -> bool:
+    """Whether a plain value has the annotated type; an int fits float, a bool no number.
+
+    Raises:
+        ValueError: the annotation cannot be read.
+    """
+    annotation = _unquoted(annotation)
+    if isinstance(annotation, ast.Constant) and annotation.value is None:
+        return value is None
+    if isinstance(annotation, ast.Name) and annotation.id in SCALARS:
+        return isinstance(value, SCALARS[annotation.id]) and (
+            annotation.id == "bool" or not isinstance(value, bool)
+        )
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return any([_fits(annotation.left, value), _fits(annotation.right, value)])
+    if isinstance(annotation, ast.Subscript):
+        outer = ast.unparse(annotation.value).rpartition(".")[2]
+        if outer == "list":
+            _fits(annotation.slice, None)  # raises for an empty list too
+            return isinstance(value, list) and all(_fits(annotation.slice, one) for one in value)
+        if outer == "Literal":
+            choices = ast.literal_eval(annotation.slice)
+            choices = choices if isinstance(choices, tuple) else (choices,)
+            return any(type(value) is type(choice) and value == choice for choice in choices)
+    raise ValueError(
+        f"the type {ast.unparse(annotation)} cannot be read; "
+        "expected int, float, str, bool, list[...], Literal[...] or X | None"
+    )
+
+
+def _checked(parameter: Parameter, value: object) -> object:
+    """The plain form of a value that the table of rules and the annotation allow; None is the annotation's alone."""
+    name, text = parameter.name, parameter.annotation
+    annotation = ast.parse(text, mode="eval").body if text else None
+    if value is None and annotation is not None and _fits(annotation, None):
+        return None
+    plain = checked(name, value)
+    if annotation is not None and not (_fits(annotation, plain) or _fits(annotation, value)):
+        raise TypeError(f"parameter {name} = {shown(value)}: the notebook declares it as {text}")
+    return plain
+
+
+def _loaded(path: Path, notebook: nbformat.NotebookNode) -> set[str]:
+    """The names that the code cells after the parameters load, other than to check them."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    names: set[str] = set()
+    (start,) = _cells(notebook, "parameters") or [0]
+    for i, cell in enumerate(notebook.cells[start + 1 :], start + 2):
+        if cell.cell_type == "code":
+            try:
+                tree = ast.parse(TransformerManager().transform_cell(cell.source))
+            except SyntaxError as error:
+                raise ValueError(f"{path.name}, cell {i}, line {error.lineno}: {error.msg}") from None
+            names.update(_loads(tree))
+    return names
+
+
+def _loads(node: ast.AST) -> Iterator[str]:
+    called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+    if called.rpartition(".")[2] == "check_parameters":
+        return
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+        yield node.id
+    if called.startswith("get_ipython()"):  # a magic: its code is a string
+        for part in ast.walk(node):
+            if isinstance(part, ast.Constant):
+                yield from re.findall(r"\w+", str(part.value))
+    for child in ast.iter_child_nodes(node):
+        yield from _loads(child)

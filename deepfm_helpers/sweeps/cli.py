@@ -1,0 +1,289 @@
+"""The command `deepfm`: run a notebook with other parameters, once or a hundred times, and look at what came out."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deepfm_helpers.files import InUse, write_whole
+from deepfm_helpers.press import kernels, reruns, warm
+from deepfm_helpers.sweeps import plans, runs
+
+EXPECTED = (kernels.RunFailed, InUse, ValueError, TypeError, KeyError, OSError, RuntimeError)
+"""Errors that a person can do something about; each ends the command with one line."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns 0 only if all went well."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+    logging.basicConfig(format="%(message)s")
+    try:
+        arguments, parameters = _taken_out(arguments)
+        options = command_line().parse_args(arguments)
+        if parameters and options.do is not _run:
+            raise ValueError("-p belongs to deepfm run; a sweep takes --set name=value,value")
+        options.parameters = parameters
+        return options.do(options)
+    except EXPECTED as error:
+        print(f"error: {_message(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what is finished stays", file=sys.stderr)
+        return 130
+
+
+def _message(error: BaseException) -> str:
+    """An error as one line; a KeyError would put its message in quotes."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return runs.in_one_line(text or type(error).__name__)
+
+
+def _taken_out(arguments: list[str]) -> tuple[list[str], dict[str, object]]:
+    """Take ``-p NAME VALUE`` out, whatever VALUE looks like; argparse would read -1e-3 as an option."""
+    rest, parameters, i = [], {}, 0
+    while i < len(arguments):
+        if arguments[i] not in ("-p", "--parameter"):
+            rest.append(arguments[i])
+            i += 1
+            continue
+        if len(arguments) < i + 3:
+            raise ValueError(f"{arguments[i]} needs a name and a value")
+        name, value = arguments[i + 1 : i + 3]
+        if name in parameters:
+            raise ValueError(f"-p {name} is given twice")
+        parameters[name] = reruns.parse_value(value)
+        i += 3
+    return rest, parameters
+
+
+def command_line() -> argparse.ArgumentParser:
+    """What `deepfm` can be asked to do."""
+    parser = argparse.ArgumentParser(prog="deepfm", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, do, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        sub.set_defaults(do=do)
+        return sub
+
+    sub = command("run", _run, "run a notebook with other parameters and print what it recorded")
+    sub.add_argument("notebook", type=Path)
+    sub.add_argument("output", type=Path, nargs="?", help="keep the executed notebook under this name")
+    sub.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        metavar=("NAME", "VALUE"),
+        help="a parameter; may be given several times",
+    )
+    sub.add_argument("--list", action="store_true", help="list the notebook's parameters and stop")
+    _setting(sub)
+
+    sub = command("sweep", _sweep, "make all runs of a sweep file that are not finished")
+    sub.add_argument("file", type=Path, help="a sweep file in YAML")
+    sub.add_argument(
+        "--folder", type=Path, help="where the runs are kept (default: sweeps/ and the file's name)"
+    )
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=V,V",
+        help="other values than the file's for a parameter",
+    )
+    where = sub.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=_number, default=2, help="processes on this machine (default 2)")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tcp://host:8786")
+    sub.add_argument("--dry-run", action="store_true", help="list the runs and stop")
+    sub.add_argument("--retry-failed", action="store_true", help="make failed runs again")
+    sub.add_argument("--stop-on-failure", action="store_true", help="end with the first run that fails")
+    sub.add_argument(
+        "--limit", type=_number, default=plans.LIMIT, help="as many runs are allowed (default 10000)"
+    )
+    _setting(sub)
+
+    def of_folder(name: str, do, help: str) -> argparse.ArgumentParser:
+        sub = command(name, do, help)
+        sub.add_argument("folder", type=Path, help="the folder of a sweep")
+        return sub
+
+    of_folder("status", _status, "say which runs of a sweep are finished, failed or waiting")
+    sub = of_folder("collect", _collect, "put the results of a sweep into one table, a row a run")
+    sub.add_argument("--to", type=Path, help="write a .csv or .parquet file instead of printing")
+    sub.add_argument("--mlflow", metavar="STORE", type=Path, help="write an MLflow file store")
+    sub = of_folder("compare", _compare, "compare settings over paired runs, or two runs in everything")
+    sub.add_argument("--runs", nargs=2, metavar="NAME", help="two runs: all that differs between them")
+    _what(sub)
+    sub.add_argument("--pair", default="seed", help="the parameter that pairs runs (default seed)")
+    sub.add_argument("--baseline", help="the value to compare the others with (default: the first)")
+    sub = of_folder("plot", _plot, "draw a metric against parameters, and print the table behind the figure")
+    _what(sub)
+    sub.add_argument(
+        "--to", type=Path, help="the file to draw into, .svg, .png or .pdf (default: plot.svg in it)"
+    )
+    return parser
+
+
+def _what(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--metric", help="a recorded number, such as test_rmse")
+    sub.add_argument("--by", help="the parameter that differs, or several with commas")
+
+
+def _setting(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--threads", type=_number, default=1, help="threads that compute in a run (default 1)")
+    sub.add_argument(
+        "--timeout", type=_number, default=1800, help="seconds that a cell may take (default 1800)"
+    )
+    sub.add_argument(
+        "--warm", action="store_true", help="fork kernels from a process that has loaded TensorFlow"
+    )
+
+
+def _number(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
+    return value
+
+
+def _run(o: argparse.Namespace) -> int:
+    if o.list:
+        for p in reruns.declared(o.notebook).values():
+            print(f"{p.name}: {p.annotation} (default {p.default!r})  {p.help}")
+        return 0
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as place:
+        output = o.output or Path(place) / o.notebook.name
+        environment = runs.Setting(threads=o.threads).environment()
+        metrics = reruns.run(o.notebook, output, o.parameters, timeout=o.timeout, environment=environment)
+    for name, value in metrics.items():
+        print(f"{name} = {value}")
+    print(f"{o.output or o.notebook}: {time.perf_counter() - started:.1f} s")
+    return 0
+
+
+def _folder(o: argparse.Namespace) -> Path:
+    return o.folder or Path("sweeps") / o.file.stem
+
+
+def _sweep(o: argparse.Namespace) -> int:
+    from deepfm_helpers.sweeps import engine
+
+    plan = plans.Plan.read(o.file, _changes(o.set), o.limit)
+    if o.dry_run:
+        for run in plan.runs:
+            state = "finished" if runs.is_finished(runs.folder_of(_folder(o), run.name)) else "to make"
+            print(f"{run.name}  {state:<8}  {plan.label(run)}")
+        print(f"{len(plan.runs)} runs in {_folder(o)}")
+        return 0
+    setting = runs.Setting(o.timeout, o.threads, o.warm)
+    if o.warm and (reason := warm.why_not()):
+        print(f"new kernels instead of warm ones: {reason}", file=sys.stderr)
+    outcome = engine.run(
+        plan,
+        _folder(o),
+        workers=o.workers,
+        scheduler=o.scheduler,
+        setting=setting,
+        retry_failed=o.retry_failed,
+        stop_on_failure=o.stop_on_failure,
+    )
+    print(
+        f"{len(outcome.before) + len(outcome.finished)} finished, {len(outcome.failed)} failed, "
+        f"{outcome.seconds:.1f} s; in {_folder(o)}"
+    )
+    for name, error in outcome.failed.items():
+        print(f"failed: {name}: {runs.in_one_line(error)}", file=sys.stderr)
+    return 1 if outcome.failed else 0
+
+
+def _changes(asked: list[str]) -> dict[str, list]:
+    """The values of ``--set name=value,value``; commas inside of brackets do not part values."""
+    changes: dict[str, list] = {}
+    for text in asked:
+        name, equals, values = text.partition("=")
+        if not equals or not name.isidentifier() or not values:
+            raise ValueError(f"--set {text}: write name=value, or name=value,value")
+        if name in changes:
+            raise ValueError(f"--set {name} is given twice")
+        changes[name] = [reruns.parse_value(value) for value in _parted(values)]
+    return changes
+
+
+def _parted(text: str) -> list[str]:
+    try:  # brackets and quotes as Python reads them
+        tree = ast.parse(f"({text},)", mode="eval").body
+        return [ast.get_source_segment(f"({text},)", element) for element in tree.elts]
+    except SyntaxError:
+        return text.split(",")
+
+
+def _status(o: argparse.Namespace) -> int:
+    states = runs.status(o.folder)
+    for state in runs.STATES:
+        print(f"{sum(found == state for found in states.values()):6} {state}")
+    for name, error in runs.failed(o.folder).items():
+        print(f"failed: {name}: {runs.in_one_line(error)}")
+    return 0
+
+
+def _collect(o: argparse.Namespace) -> int:
+    from deepfm_helpers.sweeps import results
+
+    frame = results.collect(o.folder)
+    if o.mlflow:
+        print(f"{results.to_mlflow(o.folder, o.mlflow)} runs in the MLflow store {o.mlflow}")
+    if o.to:
+        results.write(frame, o.to)
+        print(f"{o.to}: {len(frame)} runs, {len(frame.columns)} columns")
+    elif not o.mlflow:
+        print(frame.to_csv(index=False), end="")
+    return 0
+
+
+def _by(o: argparse.Namespace) -> list[str]:
+    if not o.metric or not o.by:
+        raise ValueError("--metric and --by are needed, such as --metric test_rmse --by k")
+    return o.by.split(",")
+
+
+def _compare(o: argparse.Namespace) -> int:
+    from deepfm_helpers.sweeps import results
+
+    if o.runs:
+        found = results.differences(*(runs.folder_of(o.folder, name) for name in o.runs))
+        print("\n".join(found) or "nothing differs")
+        return 0
+    baseline = None if o.baseline is None else reruns.parse_value(o.baseline)
+    print(results.compare(o.folder, o.metric, _by(o), pair=o.pair, baseline=baseline))
+    return 0
+
+
+def _plot(o: argparse.Namespace) -> int:
+    from deepfm_helpers.sweeps import results
+
+    axes, table = results.plot(o.folder, o.metric, _by(o))
+    target = o.to or o.folder / "plot.svg"
+    kinds = axes.figure.canvas.get_supported_filetypes()
+    if target.suffix[1:] not in kinds:
+        raise ValueError(f"{target}: cannot draw a file of this kind; choose from {', '.join(sorted(kinds))}")
+    content = io.BytesIO()
+    axes.figure.savefig(content, format=target.suffix[1:], bbox_inches="tight")
+    write_whole(target, content.getvalue())
+    print(table.to_string())
+    print(target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""The stored records of MovieLens-1M: a sweep file, its runs, and what they recorded, for the chapters to read.
+
+``python -m deepfm_helpers.sweeps.recording`` makes the runs of ``book/records.yml`` and stores what they recorded; runs
+that are finished are not made again, so that it can be interrupted at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from deepfm_helpers.files import InUse, write_whole
+from deepfm_helpers.press.checkout import HERE, BuildFailed, Checkout
+from deepfm_helpers.sweeps import engine, plans, runs
+
+SAME = ("fingerprint", "digest", "versions", "threads")
+"""What all runs of a record have in common."""
+
+
+def store(here: Checkout, sweep: Path) -> list[Path]:
+    """Store what the finished runs of a sweep recorded, a file a notebook in ``deepfm_helpers/records``.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: the runs of a notebook differ in data, code, versions or threads, or recorded nothing.
+    """
+    by_notebook: dict[str, list[dict]] = {}
+    for run in runs.finished(sweep):
+        by_notebook.setdefault(run["notebook"], []).append(run)
+    stored = {
+        here.package / "records" / f"{name}.json": _text(_record(name, made))
+        for name, made in by_notebook.items()
+    }
+    for path, text in stored.items():
+        write_whole(path, text)
+    return list(stored)
+
+
+def _record(name: str, made: Sequence[dict]) -> dict:
+    """One record: what is common to the runs, and columns of what is not."""
+    if differ := [key for key in SAME if any(run[key] != made[0][key] for run in made)]:
+        raise ValueError(f"{name}: its runs differ in {', '.join(differ)}; make them again in another folder")
+    parameters = [run["parameters"] for run in made]
+    common = {n: v for n, v in parameters[0].items() if all(p[n] == v for p in parameters)}
+    names = dict.fromkeys(metric for run in made for metric in run["metrics"])
+    if not names:
+        raise ValueError(f"{name} recorded nothing")
+    return {
+        "notebook": name,
+        "parameters": common,
+        "varied": {n: [p[n] for p in parameters] for n in parameters[0] if n not in common},
+        "metrics": {n: [_shortened(run["metrics"].get(n)) for run in made] for n in names},
+        "seconds": [round(run["seconds"], 1) for run in made],
+        "date": max(run["date"] for run in made),
+        **{key: made[0][key] for key in SAME},
+    }
+
+
+def _shortened(value: object) -> object:
+    """``value`` with every float cut to six significant digits, which is what a float32 model can mean."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    return value
+
+
+def _text(record: dict) -> str:
+    """A record as JSON with a line for each of its columns."""
+
+    def text(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+    def columns(values: dict) -> str:
+        return "{\n" + ",\n".join(f"  {text(n)}: {text(v)}" for n, v in sorted(values.items())) + "\n }"
+
+    lines = [
+        f" {text(key)}: {columns(value) if key in ('varied', 'metrics') and value else text(value)}"
+        for key, value in sorted(record.items())
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def make(here: Checkout, file: Path, names: Iterable[str], sweep: Path, **how) -> list[Path]:
+    """Make the runs of a sweep file, of all its notebooks or of some, and store what they recorded.
+
+    Raises:
+        BuildFailed: a run failed; nothing is stored.
+        PlanError, SweepStopped, InUse, ValueError, OSError: see `plans`, `engine.run` and `store`.
+    """
+    plan = plans.Plan.read(file)
+    if names:
+        chosen = {path.resolve() for path in here.select(names)}
+        plan = plan.only(lambda run: run.notebook in chosen)
+        if not plan.runs:
+            raise BuildFailed(f"{file} has no runs of {', '.join(names)}")
+    outcome = engine.run(plan, sweep, **how)
+    if outcome.failed:
+        name, error = next(iter(outcome.failed.items()))
+        raise BuildFailed(
+            f"{len(outcome.failed)} of {len(plan.runs)} runs failed, such as {name}: {runs.in_one_line(error)}"
+        )
+    return store(here, sweep)
+
+
+def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
+    """The command line; returns 0 only if all went well."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deepfm_helpers.sweeps.recording", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("notebooks", nargs="*", metavar="NN", help="which ones, such as 04; all by default")
+    parser.add_argument(
+        "--file", type=Path, default=here.root / "book" / "records.yml", help="the sweep file"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
+    o = parser.parse_args(arguments)
+    setting = runs.Setting(timeout=7200, warm=True)
+    try:
+        for path in make(
+            here, o.file, o.notebooks, here.built / "record" / o.file.stem, workers=o.jobs, setting=setting,
+            retry_failed=True,
+        ):  # fmt: skip
+            print(path.relative_to(here.root).as_posix())
+    except (BuildFailed, InUse, engine.SweepStopped, ValueError, TypeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what is finished stays", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""One run of a sweep and its folder: made on a worker, read by whoever looks at the results."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import platform
+import socket
+import time
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from deepfm_helpers.files import InUse, only_one, write_whole
+from deepfm_helpers.page import versions
+from deepfm_helpers.press import kernels, warm
+from deepfm_helpers.sweeps.plans import Run
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+"""The variables that fix how many threads compute; how many do can move the last digits of a number."""
+
+DEATHS = 2
+"""A run during which this many workers died is not started again."""
+
+_FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+log = logging.getLogger(__name__)
+
+
+STATES = ("finished", "failed", "begun", "waiting")
+
+
+class Setting(NamedTuple):
+    """How runs are made, whatever they compute: seconds that a cell may take, threads, forked kernels or new ones.
+
+    Where kernels cannot be forked, new ones are started, and the runs say so.
+    """
+
+    timeout: int = 1800
+    threads: int = 1
+    warm: bool = False
+
+    def environment(self) -> dict[str, str]:
+        """The variables of the kernels."""
+        return dict.fromkeys(THREADS, str(self.threads))
+
+
+class Result(NamedTuple):
+    """How a run ended: `error` is None if it finished; `fatal` says that further runs would fail alike."""
+
+    name: str
+    seconds: float
+    error: str | None = None
+    fatal: bool = False
+
+
+def folder_of(sweep: str | Path, name: str) -> Path:
+    """The folder of one run."""
+    return Path(sweep) / "runs" / name
+
+
+def execute(run: Run, sweep: str | Path, setting: Setting) -> Result:
+    """Make one run, unless it is finished; a run that another worker is making is waited for.
+
+    Its ``run.json`` is written last and in one step: where it is, all of the run is there.
+
+    Returns:
+        How it ended. What a run did wrong is in ``error.txt`` too, and raises nothing.
+    """
+    place = folder_of(sweep, run.name)
+    started = time.perf_counter()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with _alone(place):
+            if is_finished(place):
+                return Result(run.name, 0.0)
+            return _execute(run, place, setting, started)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # then every further run would fail alike
+        return Result(run.name, time.perf_counter() - started, f"{run.name}: {error}", fatal=full)
+
+
+class _alone:
+    """Holds a run's folder, after waiting for whoever holds it."""
+
+    def __init__(self, place: Path):
+        self.place = place
+
+    def __enter__(self):
+        while True:
+            self.held = only_one(self.place)
+            try:
+                return self.held.__enter__()
+            except InUse:
+                time.sleep(0.5)
+
+    def __exit__(self, *error):
+        return self.held.__exit__(*error)
+
+
+def _execute(run: Run, place: Path, setting: Setting, started: float) -> Result:
+    attempts, failure = place / "attempts", place / "error.txt"
+    before = attempts.read_text(encoding="utf-8").splitlines() if attempts.is_file() else []
+    if len(before) >= DEATHS:
+        error = f"{len(before)} workers died during this run: {'; '.join(before)}"
+    else:
+        with open(attempts, "a", encoding="utf-8") as file:
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        error = _run_notebook(run, place, setting, started)
+    if error:
+        write_whole(failure, error + "\n")
+    else:
+        failure.unlink(missing_ok=True)
+    attempts.unlink(missing_ok=True)
+    return Result(run.name, time.perf_counter() - started, error)
+
+
+def _run_notebook(run: Run, place: Path, setting: Setting, started: float) -> str | None:
+    """Run the notebook and write what it recorded; return what went wrong, or None."""
+    manager = _manager(setting)
+    try:
+        ran = kernels.run(
+            run.notebook,
+            place / "executed.ipynb",
+            run.parameters,
+            setting.timeout,
+            environment=setting.environment(),
+            manager=manager,
+        )
+    except kernels.RunFailed as error:
+        return str(error)
+    content = {
+        "name": run.name,
+        "notebook": run.notebook.stem,
+        "parameters": run.parameters,
+        "metrics": ran.metrics,
+        "fingerprint": run.fingerprint,
+        "digest": run.digest,
+        "versions": versions(),
+        "date": date.today().isoformat(),
+        "seconds": round(time.perf_counter() - started, 2),
+        "processor_seconds": round(ran.processor_seconds, 2),
+        "host": socket.gethostname(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": setting.threads,
+        "kernel": "cold" if manager is None else "warm",
+    }
+    write_whole(place / "run.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return None
+
+
+_parents: dict[Setting, warm.WarmParent] = {}
+
+
+def _manager(setting: Setting) -> type | None:
+    """The kernel managers of this worker process; its warm parent starts at its first run and ends with it."""
+    if not setting.warm or warm.why_not():
+        return None
+    if setting not in _parents or _parents[setting].manager is None:  # none yet, or it has ended
+        _parents[setting] = warm.WarmParent(setting.environment()).__enter__()
+    return _parents[setting].manager
+
+
+def processor() -> str:
+    """The model of the processor, as far as the system tells."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def is_finished(place: Path) -> bool:
+    """Whether a run's folder holds a readable ``run.json``."""
+    return _read(place) is not None
+
+
+def _read(place: Path) -> dict | None:
+    try:
+        found = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        return found if {"name", "notebook", "parameters", "metrics"} <= set(found) else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        log.warning("%s: left out, because it cannot be read (%s)", place / "run.json", error)
+        return None
+
+
+def finished(sweep: str | Path) -> list[dict]:
+    """What the finished runs of a sweep say of themselves, in the order of the sweep.
+
+    Runs of older code or of another plan, which may lie in the same folder, are left out.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`asked`.
+    """
+    places = [folder_of(sweep, name) for name in asked(sweep)]
+    return [content for place in places if (content := _read(place)) is not None]
+
+
+def failed(sweep: str | Path) -> dict[str, str]:
+    """The errors of the runs of a sweep that failed, by name; as :func:`finished`."""
+    found = {}
+    for name in asked(sweep):
+        place = folder_of(sweep, name)
+        if (place / "error.txt").is_file() and not is_finished(place):
+            found[name] = (place / "error.txt").read_text(encoding="utf-8").strip()
+    return found
+
+
+def in_one_line(error: str) -> str:
+    """What an error says: of a notebook that failed, the cell and the last line of its traceback."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    if not lines:
+        return "unknown error"
+    return lines[0] if len(lines) == 1 else f"{lines[0].rstrip('- ')} {lines[-1]}"
+
+
+def asked(sweep: str | Path) -> list[str]:
+    """The names of the runs that a sweep's folder is for.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or it is not that of a sweep.
+        ValueError: its ``sweep.yml`` cannot be read.
+    """
+    path = Path(sweep) / "sweep.yml"
+    if not path.is_file():
+        raise FileNotFoundError(f"{sweep} is not the folder of a sweep: it has no sweep.yml")
+    try:
+        return [run["name"] for run in yaml.load(path.read_text(encoding="utf-8"), _FastLoader)["runs"]]
+    except (yaml.YAMLError, KeyError, TypeError):
+        raise ValueError(f"{path} cannot be read; call deepfm sweep again, which writes it anew") from None
+
+
+def status(sweep: str | Path) -> dict[str, str]:
+    """The state of each run: finished, failed, begun (and perhaps interrupted) or waiting."""
+    bad = failed(sweep)
+
+    def state(name: str) -> str:
+        place = folder_of(sweep, name)
+        if is_finished(place):
+            return "finished"
+        return "failed" if name in bad else "begun" if (place / "attempts").is_file() else "waiting"
+
+    return {name: state(name) for name in asked(sweep)}
