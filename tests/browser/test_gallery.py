@@ -14,7 +14,7 @@ VARIED = ["k", "hidden", "penalty"]
 
 @pytest.fixture(scope="module")
 def runs() -> pd.DataFrame:
-    found = records.recorded_runs("gallery")
+    found = records.recorded("one_training").runs
     frame = pd.DataFrame([run["parameters"] | run["metrics"] for run in found])
     return frame.assign(hidden=frame.hidden.map(lambda widths: ", ".join(map(str, widths)) or "none"))
 
