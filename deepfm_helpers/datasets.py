@@ -60,7 +60,7 @@ __all__ = [
 Folder = str | os.PathLike[str]
 PLANTED: dict[str, dict[str, int]] = {
     "planted": {},
-    "planted-small": {"n_users": 300, "n_movies": 200, "n_ratings": 5_000},
+    "planted-small": {"n_users": 400, "n_movies": 250, "n_ratings": 5_000},
 }
 """The datasets that are drawn, with the sizes in which they differ from the defaults of `planted`."""
 

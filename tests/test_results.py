@@ -133,7 +133,7 @@ def test_failed_runs_are_named(tmp_path):
 
 
 def test_a_folder_without_runs_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path} is no folder of a sweep"):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path} is not the folder of a sweep"):
         results.collect(tmp_path)
     (tmp_path / "runs").mkdir()
     with pytest.raises(ValueError, match=f"{tmp_path}: no run has finished"):

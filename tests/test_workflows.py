@@ -11,7 +11,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
-LOCKS = {"constraints.txt": "dev", "constraints-lab.txt": "lab", "constraints-extras.txt": "extras"}  # each with the extra that it holds
+# each with the extra that it holds
+LOCKS = {"constraints.txt": "dev", "constraints-lab.txt": "lab", "constraints-extras.txt": "extras"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PYTHONS = ["3.11", "3.12", "3.13"]
 JOBS = [

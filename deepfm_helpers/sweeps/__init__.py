@@ -3,7 +3,8 @@
 A sweep uses the press and the modules that a reader imports; they never use a sweep. A module here uses only
 modules that stand above it::
 
-    plans, runs
+    plans
+    runs
     engine, results
     recording, cli
 """

@@ -9,6 +9,7 @@ import logging
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from deepfm_helpers.files import InUse, write_whole
 from deepfm_helpers.press import kernels, reruns, warm
 from deepfm_helpers.sweeps import plans, runs
 
-EXPECTED = (kernels.RunFailed, InUse, ValueError, TypeError, KeyError, OSError, RuntimeError)
+EXPECTED = (kernels.RunFailed, InUse, ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError)
 """Errors that a person can do something about; each ends the command with one line."""
 
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
     logging.basicConfig(format="%(message)s")
+    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
     try:
         arguments, parameters = _taken_out(arguments)
         options = command_line().parse_args(arguments)
@@ -125,7 +127,7 @@ def command_line() -> argparse.ArgumentParser:
     sub.add_argument("--runs", nargs=2, metavar="NAME", help="two runs: all that differs between them")
     _what(sub)
     sub.add_argument("--pair", default="seed", help="the parameter that pairs runs (default seed)")
-    sub.add_argument("--baseline", help="the value to compare the others with (default: the first)")
+    sub.add_argument("--baseline", help="the value to compare the others with")
     sub = of_folder("plot", _plot, "draw a metric against parameters, and print the table behind the figure")
     _what(sub)
     sub.add_argument(
@@ -181,9 +183,9 @@ def _sweep(o: argparse.Namespace) -> int:
 
     plan = plans.Plan.read(o.file, _changes(o.set), o.limit)
     if o.dry_run:
-        for run in plan.runs:
-            state = "finished" if runs.is_finished(runs.folder_of(_folder(o), run.name)) else "to make"
-            print(f"{run.name}  {state:<8}  {plan.label(run)}")
+        for name, label in plan.labels().items():
+            state = "finished" if runs.is_finished(runs.folder_of(_folder(o), name)) else "to make"
+            print(f"{name}  {state:<8}  {label}")
         print(f"{len(plan.runs)} runs in {_folder(o)}")
         return 0
     setting = runs.Setting(o.timeout, o.threads, o.warm)
@@ -262,10 +264,10 @@ def _compare(o: argparse.Namespace) -> int:
 
     if o.runs:
         found = results.differences(*(runs.folder_of(o.folder, name) for name in o.runs))
-        print("\n".join(found) or "nothing differs")
+        print("nothing differs" if found.empty else found.to_string(index=False))
         return 0
     baseline = None if o.baseline is None else reruns.parse_value(o.baseline)
-    print(results.compare(o.folder, o.metric, _by(o), pair=o.pair, baseline=baseline))
+    print(results.compare(o.folder, o.metric, _by(o), pair=o.pair, baseline=baseline).to_string())
     return 0
 
 

@@ -87,9 +87,7 @@ def collect(folder: str | Path) -> pd.DataFrame:
 
 def _finished(folder: str | Path) -> list[dict]:
     """The finished runs of a folder; it is an error if there are none."""
-    if not (Path(folder) / "runs").is_dir():
-        raise FileNotFoundError(f"{folder} is no folder of a sweep: it has no folder runs")
-    found = runs.finished(Path(folder))
+    found = runs.finished(folder)
     if not found:
         raise ValueError(f"{folder}: no run has finished yet")
     return found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 import platform
 import socket
 import time
+import warnings
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -34,7 +34,6 @@ DEATHS = 2
 """A run during which this many workers died is not started again."""
 
 _FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-log = logging.getLogger(__name__)
 
 
 STATES = ("finished", "failed", "begun", "waiting")
@@ -189,11 +188,13 @@ def is_finished(place: Path) -> bool:
 def _read(place: Path) -> dict | None:
     try:
         found = json.loads((place / "run.json").read_text(encoding="utf-8"))
-        return found if {"name", "notebook", "parameters", "metrics"} <= set(found) else None
+        if not isinstance(found, dict) or not {"name", "notebook", "parameters", "metrics"} <= set(found):
+            raise ValueError("it does not describe a run")
+        return found
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        log.warning("%s: left out, because it cannot be read (%s)", place / "run.json", error)
+        warnings.warn(f"{place / 'run.json'} is left out, because it cannot be read ({error})", stacklevel=2)
         return None
 
 
@@ -228,7 +229,7 @@ def in_one_line(error: str) -> str:
 
 
 def asked(sweep: str | Path) -> list[str]:
-    """The names of the runs that a sweep's folder is for.
+    """The names of the runs that a sweep's folder is for; without a ``sweep.yml``, of all that it holds.
 
     Raises:
         FileNotFoundError: there is no such folder, or it is not that of a sweep.
@@ -236,7 +237,11 @@ def asked(sweep: str | Path) -> list[str]:
     """
     path = Path(sweep) / "sweep.yml"
     if not path.is_file():
-        raise FileNotFoundError(f"{sweep} is not the folder of a sweep: it has no sweep.yml")
+        if not (Path(sweep) / "runs").is_dir():
+            raise FileNotFoundError(
+                f"{sweep} is not the folder of a sweep: it has neither sweep.yml nor runs"
+            )
+        return sorted(place.name for place in (Path(sweep) / "runs").iterdir())
     try:
         return [run["name"] for run in yaml.load(path.read_text(encoding="utf-8"), _FastLoader)["runs"]]
     except (yaml.YAMLError, KeyError, TypeError):
