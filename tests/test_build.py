@@ -22,11 +22,10 @@ from deepfm_helpers.press import (
     executing,
     kernels,
     ledger,
-    recording,
     site,
 )
 from deepfm_helpers.press.checkout import HERE, BuildFailed, Checkout
-from deepfm_helpers.press.jobs import Job
+from deepfm_helpers.press.digests import digest_of_run
 
 CODE = (
     "from deepfm_helpers.claims import claim\n"
@@ -194,7 +193,7 @@ def test_a_chapter_that_shows_source_code_or_recorded_numbers_depends_on_their_t
     def key():
         return executing.chapter_jobs(here, "ml-100k", "f", here.built)[0].output.parent.name
 
-    write_chapter(chapter, CODE, "import inspect", "%precision 3", "recorded_runs('02_two')")
+    write_chapter(chapter, CODE, "import inspect", "%precision 3", "recorded('02_two')")
     before = key()
     (here.package / "claims.py").write_text('"""Said otherwise."""\n\nx = 1\n')
     after = key()
@@ -203,23 +202,26 @@ def test_a_chapter_that_shows_source_code_or_recorded_numbers_depends_on_their_t
     assert key() != after
 
 
-def test_records_keep_one_run_per_seed_and_start_anew_with_other_data(here):
-    path = here.root / "deepfm_helpers" / "records" / "01_one.json"
+def test_the_digest_of_a_run_is_of_what_can_move_a_recorded_number(here):
+    chapter = here.root / "notebooks" / "01_one.ipynb"
+    (here.package / "plots.py").write_text("x = 1\n")
+    start = "from deepfm_helpers import plots, unused\nfrom deepfm_helpers.records import record\nx = 3"
 
-    def add(seed, value, fingerprint="f"):
-        job = Job(Path("01_one.ipynb"), Path("out"), {"dataset": "ml-1m", "seed": seed})
-        made_with = {"fingerprint": fingerprint, "versions": {"python": "3"}}
-        recording.add_to_record(here, job, {"rmse": value, "losses": [value]}, 1.26, made_with)
-        return json.loads(path.read_text())
+    def key(*cells):
+        write_chapter(chapter, *cells)
+        return digest_of_run(here, chapter)
 
-    add(2, 0.123456789)
-    add(1, 0.5)
-    record = add(1, 0.75)
-    assert [run["parameters"]["seed"] for run in record["runs"]] == [1, 2]
-    assert record["runs"][0]["metrics"] == {"rmse": 0.75, "losses": [0.75]}
-    assert record["runs"][1]["metrics"]["rmse"] == 0.123457
-    assert record["runs"][1]["seconds"] == 1.3
-    assert len(add(3, 0.5, fingerprint="g")["runs"]) == 1
+    first = key(start, "record(x=x)")
+    assert key(start + "  # three", "claim('x is odd', x % 2 == 1)\nrecord(x = x)") == first
+    assert key(start, "if x:\n    say(f'{x}')", "record(x=x)", "x = 4\nprint(x)") != first  # an if computes
+    assert key(start, "record(x=x)", "recorded('01_one')", "x = 4") == first  # after the last record
+    assert key(start, "record(x=x)", "x = 4", "record(y=x)") != first
+    assert key(start.replace("3", "4"), "record(x=x)") != first
+    (here.package / "plots.py").write_text("x = 2\n")
+    (here.package / "records" / "01_one.json").write_text("{}")
+    assert key(start, "record(x=x)") == first
+    (here.package / "unused.py").write_text("x = 2\n")
+    assert key(start, "record(x=x)") != first
 
 
 @pytest.mark.parametrize(

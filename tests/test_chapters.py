@@ -88,13 +88,13 @@ def test_say_shows_its_text_in_both_forms(shown):
 
 
 def test_recorded_table_gives_mean_and_standard_deviation():
-    runs = pd.DataFrame([run["metrics"] for run in records.recorded_runs("07_training")])
-    table = records.recorded_table("07_training")
+    record = records.recorded("07_training")
+    runs, table = record.frame(), record.table()
     assert set(table.index) == set(runs.select_dtypes("number").columns) != set()
     for name, row in table.iterrows():
         assert row.to_list() == pytest.approx([runs[name].mean(), np.std(runs[name], ddof=1), len(runs)])
     with pytest.raises(KeyError, match="07_training has no recorded mae_of_nothing; it has "):
-        records.recorded_table("07_training", ["mae_of_nothing"])
+        record.table(["mae_of_nothing"])
 
 
 def test_a_table_is_printed_with_the_digits_that_mean_something():
@@ -114,7 +114,7 @@ def test_a_table_is_printed_with_the_digits_that_mean_something():
 
 def test_a_missing_record_says_how_to_make_it():
     with pytest.raises(FileNotFoundError, match="no record of notebook 99_none: make one with `make record`"):
-        records.recorded_runs("99_none")
+        records.recorded("99_none")
 
 
 def test_the_stamp_names_data_seed_and_versions_without_importing_them(shown):

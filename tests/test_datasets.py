@@ -382,6 +382,15 @@ def data():
     return datasets.load("planted")
 
 
+def test_the_small_planted_data_is_a_dataset_of_its_own():
+    small = datasets.load("planted-small")
+    assert (small.name, len(small.ratings), len(small.users)) == ("planted-small", 5_000, 400)
+    assert small.truth is not None
+    assert len(datasets.load("planted-small", n_users=50).users) == 50
+    with pytest.raises(ValueError, match="ml-100k takes no n_users: only planted data has options"):
+        datasets.load("ml-100k", n_users=50)
+
+
 def test_planted_data_has_the_schema_of_the_real_data(data, tmp_path):
     for table, columns in COLUMNS.items():
         frame = getattr(data, table)

@@ -191,6 +191,7 @@ def _sweep(o: argparse.Namespace) -> int:
     setting = runs.Setting(o.timeout, o.threads, o.warm)
     if o.warm and (reason := warm.why_not()):
         print(f"new kernels instead of warm ones: {reason}", file=sys.stderr)
+    sys.unraisablehook = lambda _: None  # an event loop of Dask may complain while Python ends
     outcome = engine.run(
         plan,
         _folder(o),

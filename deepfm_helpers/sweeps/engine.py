@@ -86,7 +86,9 @@ def run(
                 for result in _results(client, due, folder, setting, _proof(plan)):
                     _note(outcome, result)
                     progress.add(result)
-                    if result.fatal or (result.error and stop_on_failure):
+                    if result.fatal:
+                        raise SweepStopped(f"{runs.in_one_line(result.error)}; mend that, and call it again to go on")
+                    if result.error and stop_on_failure:
                         raise SweepStopped(runs.in_one_line(result.error))
     outcome.seconds = time.perf_counter() - started
     return outcome
