@@ -8,7 +8,7 @@ labs.gallery = (lab, { parameters, metrics, curves }, { node }) => {
     val_rmse: "validation RMSE (stars)",
     test_rmse: "test RMSE (stars)",
     best_epoch: "best epoch",
-    seconds: "training time (s)",
+    training_seconds: "training time (s)",
     n_weights: "trained weights",
   };
   const SHAPES = [
