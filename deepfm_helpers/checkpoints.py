@@ -138,11 +138,13 @@ class TrainingFolder:
             rows.pop()
         return rows, damage
 
-    @processes.in_first
     def save(self, model: keras.Model, rows: Sequence[Mapping[str, float]]) -> None:
         """Keeps the state after the last of these epochs; whenever the process ends, one epoch is lost at most."""
+        self._keep(_weights_in_memory(model), rows)
+
+    @processes.in_first
+    def _keep(self, content: bytes, rows: Sequence[Mapping[str, float]]) -> None:
         last = len(rows)
-        content = _weights_in_memory(model)
         needed = {e for n in (last, last - 1) for e in (n, best_epoch(rows[:n]))} - {0}
         digests = self.run["weights"] | {str(last): hashlib.sha256(content).hexdigest()}
         self.run["weights"] = {str(epoch): digests[str(epoch)] for epoch in sorted(needed)}
@@ -160,11 +162,14 @@ class TrainingFolder:
     def _read(self, epoch: int) -> bytes:
         return self._file(epoch).read_bytes()
 
-    @processes.in_first
     def finish(self, model: keras.Model) -> None:
         """Writes the model's weights as ``best.weights.h5``; the files of single epochs are removed."""
+        self._keep_best(_weights_in_memory(model))
+
+    @processes.in_first
+    def _keep_best(self, content: bytes) -> None:
         with self._writing("the best epoch"):
-            write_whole(self.best, _weights_in_memory(model))
+            write_whole(self.best, content)
             self._drop_all_but()
             self.run["weights"] = {}
             self._write_run()
@@ -251,6 +256,7 @@ class _Memory(io.BytesIO):
 
 
 def _weights_in_memory(model: keras.Model) -> bytes:
+    """What a weight file holds; all processes have to ask for it, since Keras makes variables on the way."""
     file = _Memory()
     model.save_weights(file)
     return file.getvalue()

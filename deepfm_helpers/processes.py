@@ -68,6 +68,8 @@ def start(address: str, size: int, rank: int, *, timeout: int = 30) -> None:
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # Gloo takes what comes from a peer as it comes; with steps in the background another exchange could get in between.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.distributed.initialize(
         address, size, rank,
         heartbeat_timeout_seconds=timeout,

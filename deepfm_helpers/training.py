@@ -120,7 +120,8 @@ def train(
 
     On JAX several processes can train together, see `processes.start`: each calls `train` with the same arguments.
     `batch_size` counts the rows of all of them. The result is that of one process but for rounding, and a run that was
-    killed may go on in another number of processes. Only the first one writes; callbacks run in all.
+    killed may go on in another number of processes. Only the first one writes; callbacks run in all. Where a batch does
+    not divide equally, the epoch's `loss`, as a mean over batches, counts it as a few rows longer than it is.
 
     Args:
         model: from `models`; it is compiled here.

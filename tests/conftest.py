@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepfm_helpers import fetching
+from deepfm_helpers.press.warm import WarmParent
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -25,3 +26,10 @@ def real_data():
         return path
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def warm_how():
+    """Further arguments for `kernels.run`, with which a kernel need not import TensorFlow; none, if it has to."""
+    with WarmParent() as parent:
+        yield {"manager": parent.manager} if parent.manager else {}

@@ -2,18 +2,45 @@
 
 Records are compared as numbers, claims as they stand, everything else as text. In a cell tagged ``nbval-ignore-output``
 the text is left out; its records, its claims and the kinds of its outputs are compared all the same.
+
+The kernels are the press's: of this Python, with its variables, and warm where there are several notebooks.
 """
 
 import math
-from functools import partial
+from contextlib import ExitStack
+from functools import cache, partial
 
+import nbval.kernel
+import pytest
+from jupyter_client.manager import KernelManager
 from nbval.plugin import IPyNbCell
 
 from deepfm_helpers.claims import CLAIM_MIME
+from deepfm_helpers.press import kernels
+from deepfm_helpers.press.warm import WarmParent
 from deepfm_helpers.records import RECORD_MIME, echo
 
 SUMS = 1e-6  # how far two sums of the same floats may differ, relative to their size, in any order of adding
 ZERO = 1e-9  # and how far a sum may be from zero that would be zero without rounding
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    notebooks = {item.path for item in items if isinstance(item, IPyNbCell)}
+    # coverage has to see the imports; and with two notebooks, imports of their own are as soon done
+    several = len(notebooks) > 2 and not getattr(config.option, "cov_source", None)
+
+    @cache
+    def manager() -> type:
+        """The class of the kernel managers, made when the first kernel is started: not where others run the tests."""
+        warm = None
+        if several:
+            stack = ExitStack()
+            config.add_cleanup(stack.close)
+            warm = stack.enter_context(WarmParent()).blocking_manager
+        return kernels.of_this_python(warm or KernelManager)
+
+    nbval.kernel.KernelManager = lambda **options: manager()(**options)
 
 
 def pytest_itemcollected(item):

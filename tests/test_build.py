@@ -1,6 +1,5 @@
 """The driver and its checks, on a book of one chapter made here."""
 
-import json
 import os
 import shutil
 import signal
@@ -42,6 +41,7 @@ def write_chapter(path: Path, *code: str, text: str = "# A chapter") -> Path:
         nbformat.v4.new_markdown_cell(text, id="title"),
         nbformat.v4.new_code_cell(parameters, id="parameters", metadata={"tags": ["parameters"]}),
         *(nbformat.v4.new_code_cell(source, id=f"code-{i}") for i, source in enumerate(code)),
+        nbformat.v4.new_code_cell("used = dataset, seed", id="used"),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     path.parent.mkdir(exist_ok=True)
@@ -329,7 +329,7 @@ def test_what_the_environment_says_reaches_a_page_only_if_it_is_harmless(here, m
         (lambda nb: nb.cells[2].update(execution_count=None), "execution counts are not 1 to n"),
         (lambda nb: nb.cells[1].metadata.pop("tags"), "no cell is tagged parameters"),
         (lambda nb: nb.cells.pop(0), "first cell is not the title"),
-        (lambda nb: output(nb, "error", ename="E", evalue="v", traceback=[]), r"cell \[2\] failed: E: v"),
+        (lambda nb: output(nb, "error", ename="E", evalue="v", traceback=[]), r"cell \[3\] failed: E: v"),
         (lambda nb: output(nb, "stream", name="stderr", text="oh"), "wrote to stderr: oh"),
         (lambda nb: output(nb, "stream", name="stdout", text=f"{Path.home()}/x"), "a path of this machine"),
         (lambda nb: output(nb, "stream", name="stdout", text="in /" + "tmp/x.txt"), "a path of this machine"),

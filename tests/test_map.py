@@ -10,6 +10,7 @@ import deepfm_helpers
 from deepfm_helpers import press, sweeps
 from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.press.digests import imported
+from deepfm_helpers.sweeps import cli
 
 FLOORS = {
     "reader": (deepfm_helpers, HERE.package),
@@ -76,6 +77,16 @@ def test_the_commands_of_the_readme_exist():
         path = HERE.root.joinpath(*module.split("."))
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
         assert "__main__" in ast.unparse(ast.parse(_source(path))), module
+
+
+def test_the_commands_of_deepfm_in_the_book_exist():
+    pages = [HERE.root / "README.md", *(HERE.root / "book").glob("*.md"), *HERE.select()]
+    asked = {
+        name for page in pages for name in re.findall(r"\bdeepfm (\w+)", page.read_text(encoding="utf-8"))
+    }
+    known = re.search(r"\{([\w,]+)\}", cli.command_line().format_usage()).group(1).split(",")
+    assert asked <= set(known)
+    assert {"run", "sweep", "collect", "compare", "plot"} <= asked
 
 
 def _source(path: Path) -> str:

@@ -11,8 +11,11 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
-# each with the extra that it holds
-LOCKS = {"constraints.txt": "dev", "constraints-lab.txt": "lab", "constraints-extras.txt": "extras"}
+LOCKS = {
+    "constraints.txt": "dev",
+    "constraints-lab.txt": "lab",
+    "constraints-extras.txt": "extras",
+}  # each with the extra that it holds
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PYTHONS = ["3.11", "3.12", "3.13"]
 JOBS = [

@@ -60,8 +60,14 @@ def digest_of_run(here: Checkout, path: Path) -> str:
 class _Computing(ast.NodeTransformer):
     """Takes sentences and claims out of a cell."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST:
-        return ast.Pass() if _called(node.value, deep=False) & {"say", "claim"} else node
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if getattr(node, "body", None) == []:
+            node.body = [ast.Pass()]
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if _called(node.value, deep=False) & {"say", "claim"} else node
 
 
 def _called(tree: ast.AST, deep: bool = True) -> set[str]:

@@ -1,17 +1,19 @@
-"""Notebooks to execute, several at a time, each in a worker process that ends with the driver."""
+"""Notebooks to execute, several at a time, each in a worker process that ends with the driver; kernels are warm."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from deepfm_helpers.press import checks, reruns
+from deepfm_helpers.press import checks, reruns, warm
 from deepfm_helpers.press.checkout import BuildFailed, refuse
 
 
@@ -43,7 +45,12 @@ def run_all(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, obje
     width = max(len(job.label()) for job in jobs)
     # a fresh process per worker: papermill changes the working directory, which threads would share
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, min(workers, len(jobs))), context, _end_with_the_driver) as pool:
+    workers = max(1, min(workers, len(jobs)))
+    with ExitStack() as stack:
+        door = (
+            stack.enter_context(warm.WarmParent()).door if len(jobs) > 1 else None
+        )  # one is not sooner warm
+        pool = stack.enter_context(ProcessPoolExecutor(workers, context, _begin, [door]))
         futures = {pool.submit(_run, job): job for job in jobs}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
@@ -63,8 +70,16 @@ def run_all(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, obje
         raise BuildFailed(f"{len(failures)} of {len(jobs)} notebooks failed: {', '.join(failures)}")
 
 
-def _end_with_the_driver() -> None:
-    """Let this worker end, and its kernel with it, when the driver does, even if nothing could tell them."""
+_manager: type | None = None  # in a worker: what starts its kernels
+
+
+def _begin(door: socket.socket | None) -> None:
+    """Make this process a worker, whose kernels come from the warm parent behind ``door``, if there is one.
+
+    When the driver ends, it ends, and its kernel with it, even if nothing could tell them.
+    """
+    global _manager
+    _manager = warm.manager_at(door)
 
     def wait() -> None:
         multiprocessing.parent_process().join()
@@ -76,7 +91,7 @@ def _end_with_the_driver() -> None:
 def _run(job: Job) -> tuple[dict[str, object], float]:
     started = time.perf_counter()
     draft = job.output.with_suffix(".draft")  # until it has been checked
-    metrics = reruns.run(job.notebook, draft, job.parameters)
+    metrics = reruns.run(job.notebook, draft, job.parameters, manager=_manager)
     refuse(checks.notebook_problems(draft), f"{job.notebook.name} ran, but may not be shown")
     draft.replace(job.output)
     return metrics, time.perf_counter() - started

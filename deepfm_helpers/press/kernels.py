@@ -62,7 +62,6 @@ def run(
     Raises:
         RunFailed: a cell raised, took too long or lost its kernel.
         OSError: ``output`` cannot be written; that is tried before anything runs.
-        ValueError: the ``manager`` cannot start a kernel with this ``environment``.
     """
     import papermill
     from jupyter_client.manager import AsyncKernelManager

@@ -7,7 +7,8 @@ its random generators have a state of their own, and its libraries start as many
 
 A process may be copied only while it has a single thread, and it has one until TensorFlow's first operation. The parent
 looks before every fork. It therefore never runs a cell, and no kernel is used twice. A program that is killed leaves
-nothing behind: its parent ends with it, and the parent's kernels with the parent.
+nothing behind: its parent ends with it, and the parent's kernels with the parent. What such kernels share is the seed
+with which Python hashes texts: sets of texts have one order in all of them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,8 +39,8 @@ from deepfm_helpers.press import kernels
 IMPORTED = ("tensorflow", "keras", "matplotlib.pyplot", "ipykernel.ipkernel", "ipykernel.zmqshell")
 """What a parent imports besides every module that a chapter may use."""
 
-LATE = ("DEEPFM_", "JPY_", "PYTEST_CURRENT_TEST")
-"""Variables, by how they begin, that act when they are read and not while something is imported."""
+LATE = ("DEEPFM_", "JPY_", "PYTEST_CURRENT_TEST", "COLUMNS", "LINES")
+"""Variables, by how they begin, that act when a kernel reads them and not while something is imported."""
 
 ALONE = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """Variables of the parent alone: Arrow, which pandas imports where it is installed, starts no thread then."""
@@ -92,9 +94,9 @@ class WarmParent:
             )
         self._door.settimeout(PATIENCE)
         try:
-            answer = self._door.recv(4096).decode() or "its parent ended while it imported"
+            answer = self._door.recv(4096).decode() or "the parent ended while it imported"
         except TimeoutError:
-            answer = f"its parent imported for more than {PATIENCE:.0f} s"
+            answer = f"the parent imported for more than {PATIENCE:.0f} s"
         return None if answer == "ready" else answer
 
     def __exit__(self, *_: object) -> None:
@@ -109,6 +111,11 @@ class WarmParent:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the process, if one was started."""
+        return self._process and self._process.pid
 
     @property
     def door(self) -> socket.socket | None:
@@ -145,10 +152,18 @@ class _Forking(LocalProvisioner):
     """What a kernel manager does with its kernel's process, where another process starts it."""
 
     async def launch_kernel(self, cmd: list[str], **how):
-        self.process = _Process(self.parent.door, cmd, **how)
+        try:
+            self.process = _Process(self.parent.door, cmd, **how)
+        except _Refused as reason:
+            warnings.warn(f"a kernel is a new program and not warm: {reason}", RuntimeWarning, stacklevel=2)
+            return await super().launch_kernel(cmd, **how)
         self.pid = self.pgid = self.process.pid
         self.cwd = how.get("cwd") or Path.cwd()
         return self.connection_info
+
+
+class _Refused(RuntimeError):
+    """Why a parent does not fork a kernel that it was asked for."""
 
 
 class _Process:
@@ -161,7 +176,7 @@ class _Process:
 
     def __init__(self, door, cmd, *, env, cwd=None, stdin=None, stdout=None, stderr=None, **_):
         if "ipykernel_launcher" not in cmd:
-            raise ValueError(f"a warm kernel is ipykernel's, but this one is to be {' '.join(cmd)}")
+            raise _Refused(f"it is to be {' '.join(cmd)}")
         request = {
             "arguments": cmd[cmd.index("ipykernel_launcher") + 1 :],
             "environment": env,
@@ -184,14 +199,10 @@ class _Process:
                 theirs.close()
                 answer = self._read()
             except OSError as error:
-                raise RuntimeError(f"the parent of the warm kernels does not answer: {error}") from error
+                answer = {"refused": f"the parent does not answer ({error})"}
         if "pid" not in answer:
             self._line.close()
-            raise (
-                ValueError(answer["refused"])
-                if answer
-                else RuntimeError("the parent of the warm kernels has ended")
-            )
+            raise _Refused(answer.get("refused", "the parent has ended"))
         self.pid = answer["pid"]
 
     def _read(self) -> dict[str, object]:
@@ -243,29 +254,36 @@ class _Request(NamedTuple):
 
 def main(door: int) -> None:
     """Be a parent, which answers at the socket ``door``; in a kernel that it forks, be that kernel."""
-    owner, environment = os.getppid(), dict(os.environ)
+    owner, before = os.getppid(), dict(os.environ)
     with socket.socket(fileno=door) as door:
         try:
             _import()
+            _settle()
             reason = _why_not_forked()
         except Exception as error:
-            reason = f"its imports failed: {error!r}"
-        door.send((reason or "ready").encode())
-        request = None if reason else _serve(door, owner, environment)
+            reason = f"the parent's imports failed: {error!r}"
+        with contextlib.suppress(OSError):  # the owner may have gone meanwhile
+            door.send((reason or "ready").encode())
+        made = {name: value for name, value in os.environ.items() if before.get(name) != value}
+        request = None if reason else _serve(door, owner, before, made)
     if request:
-        _be_the_kernel(request)
+        _be_the_kernel(request._replace(environment=request.environment | made))
 
 
 def _import() -> None:
-    """Import what a chapter may use; afterwards there is one thread."""
+    """Import what a chapter may use."""
     modules = [m.name for m in pkgutil.iter_modules(deepfm_helpers.__path__) if not m.ispkg]
     for name in (*(f"deepfm_helpers.{name}" for name in modules), *IMPORTED):
         importlib.import_module(name)
+
+
+def _settle() -> None:
+    """Go back to one thread, and keep what is here out of the garbage collector's way, so that it stays shared."""
     if (child := os.fork()) == 0:  # before a fork OpenBLAS ends its threads, and starts them when it computes
         os._exit(0)
     os.waitpid(child, 0)
     gc.collect()
-    gc.freeze()  # what kernels share stays shared
+    gc.freeze()
 
 
 def _why_not_forked() -> str | None:
@@ -273,11 +291,16 @@ def _why_not_forked() -> str | None:
     threads = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
     if len(threads) == 1:
         return None
-    return f"their parent has {len(threads)} threads, and only one may be copied: {', '.join(threads)}"
+    return f"the parent has {len(threads)} threads and can copy only one: {', '.join(threads)}"
 
 
-def _serve(door: socket.socket, owner: int, environment: dict[str, str]) -> _Request | None:
-    """Fork kernels until the owner is gone, then end them; in a kernel, return what it was asked to be."""
+def _serve(door: socket.socket, owner: int, before: dict[str, str], made: dict[str, str]) -> _Request | None:
+    """Fork kernels until the owner is gone, then end them; in a kernel, return what it was asked to be.
+
+    Args:
+        before: the variables on which the imports acted.
+        made: those that the imports have set themselves.
+    """
     ended, bell = socket.socketpair()
     bell.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -305,7 +328,7 @@ def _serve(door: socket.socket, owner: int, environment: dict[str, str]) -> _Req
                 request = _read_request(descriptors)
                 if request is None:
                     continue
-                if refused := _why_not_forked() or _unlike(environment, request.environment):
+                if refused := _why_not_forked() or _unlike(request.environment, before, made):
                     _tell(request.line, refused=refused)
                     request.line.close()
                 elif (pid := os.fork()) == 0:
@@ -336,16 +359,16 @@ def _read_request(descriptors: list[int]) -> _Request | None:
             return None
 
 
-def _unlike(environment: dict[str, str], wanted: dict[str, str]) -> str | None:
-    """Which variables of a kernel came too late to act on what its parent has imported, in words."""
+def _unlike(wanted: dict[str, str], before: dict[str, str], made: dict[str, str]) -> str | None:
+    """Which variables of a kernel would come too late for the imports, in words; None, if there are none."""
     late = [
-        f"{name}={wanted.get(name)!r} and not {environment.get(name)!r}"
-        for name in sorted(environment.keys() | wanted.keys())
-        if environment.get(name) != wanted.get(name) and name not in ALONE and not name.startswith(LATE)
+        f"{name}={wanted.get(name)!r} instead of {before.get(name)!r}"
+        for name in sorted(wanted.keys() | before.keys())
+        if wanted.get(name) not in (before.get(name), made.get(name, before.get(name)))
+        and name not in ALONE
+        and not name.startswith(LATE)
     ]
-    if not late:
-        return None
-    return f"the kernel is to have {', '.join(late)}: give a WarmParent these variables and ask that one"
+    return f"it is to have {', '.join(late)}, so give a WarmParent these variables" if late else None
 
 
 def _tell(line: socket.socket, **message: object) -> None:
@@ -364,8 +387,9 @@ def _status(pid: int) -> int | None:
 def _end(pid: int) -> None:
     """End a kernel and what it started, if it has not ended, and give its number back."""
     if _status(pid) is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+        for kill in (os.killpg, os.kill):  # it may not lead a group yet
+            with contextlib.suppress(ProcessLookupError):
+                kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
 
 

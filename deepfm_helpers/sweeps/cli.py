@@ -200,6 +200,7 @@ def _sweep(o: argparse.Namespace) -> int:
         setting=setting,
         retry_failed=o.retry_failed,
         stop_on_failure=o.stop_on_failure,
+        say=_on_one_line if sys.stdout.isatty() else print,
     )
     print(
         f"{len(outcome.before) + len(outcome.finished)} finished, {len(outcome.failed)} failed, "
@@ -208,6 +209,12 @@ def _sweep(o: argparse.Namespace) -> int:
     for name, error in outcome.failed.items():
         print(f"failed: {name}: {runs.in_one_line(error)}", file=sys.stderr)
     return 1 if outcome.failed else 0
+
+
+def _on_one_line(line: str) -> None:
+    """Show on a terminal the newest finished run in place of the one before; failures stay."""
+    passing = line.startswith("[") and "  FAILED: " not in line and not line.endswith(" s")
+    print(f"\r\x1b[K{line}", end="" if passing else "\n", flush=True)
 
 
 def _changes(asked: list[str]) -> dict[str, list]:

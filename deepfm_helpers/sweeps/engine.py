@@ -87,7 +87,9 @@ def run(
                     _note(outcome, result)
                     progress.add(result)
                     if result.fatal:
-                        raise SweepStopped(f"{runs.in_one_line(result.error)}; mend that, and call it again to go on")
+                        raise SweepStopped(
+                            f"{runs.in_one_line(result.error)}; mend that, and call it again to go on"
+                        )
                     if result.error and stop_on_failure:
                         raise SweepStopped(runs.in_one_line(result.error))
     outcome.seconds = time.perf_counter() - started
