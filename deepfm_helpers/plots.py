@@ -551,6 +551,29 @@ def errors_by_seed(errors: pd.DataFrame) -> plt.Axes:
 
 
 @_figure
+def runs_by(runs: pd.DataFrame, x: str, y: str, by: str, *, xlabel: str, ylabel: str, title: str) -> plt.Axes:
+    """Every run as a dot over the values of `x`, evenly spaced; the values of `by` side by side, each with its mean.
+
+    Args:
+        runs: one row a run, with the columns `x`, `y` and `by`.
+        title: of the legend.
+    """
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    places = {value: at for at, value in enumerate(sorted(runs[x].unique()))}
+    groups = list(runs.groupby(by))
+    for seat, (value, group) in enumerate(groups):
+        shift = 0.7 * ((seat + 0.5) / len(groups) - 0.5)
+        at = group[x].map(places) + shift
+        ax.plot(at, group[y], linestyle="none", ms=4.5, mfc="none", label=str(value))
+        means = group.groupby(at)[y].mean()
+        ax.hlines(means, means.index - 0.08, means.index + 0.08, ax.lines[-1].get_color(), linewidth=2)
+    ax.set_xticks(range(len(places)), [str(value) for value in places])
+    ax.grid(axis="x", visible=False)
+    _legend(ax, above=True, title=title)
+    return ax
+
+
+@_figure
 def error_by_code(errors: dict[str, pd.Series], *, xlabel: str) -> plt.Axes:
     """Mean error (stars) by code, one marker and colour per named series, with a line at zero."""
     ax = new_axes(xlabel=xlabel, ylabel="mean error (stars)")

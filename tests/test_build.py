@@ -202,6 +202,21 @@ def test_a_chapter_that_shows_source_code_or_recorded_numbers_depends_on_their_t
     assert key() != after
 
 
+def test_a_chapter_that_reruns_a_notebook_depends_on_its_code(here):
+    chapter, other = (here.root / "notebooks" / name for name in ("01_one.ipynb", "lean.ipynb"))
+
+    def key():
+        return executing.chapter_jobs(here, "ml-100k", "f", here.built)[0].output.parent.name
+
+    write_chapter(other, CODE)
+    write_chapter(chapter, CODE, "notebook = 'notebooks/lean.ipynb'")
+    before = key()
+    write_chapter(other, CODE, text="# Another title")
+    assert key() == before
+    write_chapter(other, "2", CODE)
+    assert key() != before
+
+
 def test_the_digest_of_a_run_is_of_what_can_move_a_recorded_number(here):
     chapter = here.root / "notebooks" / "01_one.ipynb"
     (here.package / "plots.py").write_text("x = 1\n")

@@ -89,6 +89,16 @@ SEVERAL = {  # of n named series: how to draw them, and how many entries of the 
     "sum_of_bends": (lambda n: plots.sum_of_bends(table(n), 1.0, pd.Series([0.0, 1.0], [1, 3])), 2),
     "held_out_errors": (lambda n: plots.held_out_errors(series(n), levels={"noise": 0.3}), 0),
     "errors_by_seed": (lambda n: plots.errors_by_seed(table(n).T), 0),
+    "runs_by": (
+        lambda n: plots.runs_by(
+            pd.DataFrame({"k": [4, 16] * n, "rmse": np.arange(2.0 * n), "seed": np.repeat(range(n), 2)}),
+            *("k", "rmse", "seed"),
+            xlabel="k",
+            ylabel="RMSE",
+            title="seed",
+        ),
+        0,
+    ),
     "error_by_code": (lambda n: plots.error_by_code(series(n), xlabel="code"), 0),
     "shares_along": (lambda n: plots.shares_along(table(n), ylabel="share (%)"), 0),
     "shares_by_count": (lambda n: plots.shares_by_count(counts(n), xlabel="ratings"), 0),

@@ -21,6 +21,8 @@ SMALLER = {
     "07_training": {"epochs": 6},
     "09_contributions": {"epochs": 3},
     "10_repairs": {"epochs": 2, "steps_per_epoch": 20},
+    "13_reruns": {"epochs": 2},
+    "one_training": {"epochs": 3, "batch_size": 20, "learning_rate": 0.02},
 }
 OTHER = {
     "dataset": "planted", "seed": 2, "n_seeds": 2, "epochs": 4, "patience": 1, "k": 3, "n": 5,
@@ -29,7 +31,7 @@ OTHER = {
 }  # fmt: skip
 """The second value of every parameter; each is changed alone."""
 
-TIMES = {"slope_pair_loop", "slope_matrix_form", "slope_fast_form"}
+TIMES = {"slope_pair_loop", "slope_matrix_form", "slope_fast_form", "training_seconds"}
 """Recorded numbers that are another in every run."""
 
 

@@ -1,5 +1,6 @@
-// Small things to play with. `chapters.lab` in a notebook leaves an empty <div class="lab">; the lab named there takes
-// the place of the figure named there. Without JavaScript, and in print, the figure stays.
+// Small things to play with. `page.lab` in a notebook leaves an empty <div class="lab">; the lab named there takes
+// the place of the figure named there. Without JavaScript, and in print, the figure stays. A page that loads a script
+// of its own may add a lab to `labs`.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
 
@@ -207,12 +208,12 @@
   }
 
   const BESIDE = ["shares"]; // the figure stays: it shows at a glance what the lab shows step by step
-  const LABS = { "multi-hot": multiHot, "two-vectors": twoVectors, shares };
+  const labs = (window.labs = { "multi-hot": multiHot, "two-vectors": twoVectors, shares });
 
   addEventListener("DOMContentLoaded", () => {
     for (const lab of document.querySelectorAll(".lab")) {
       const figure = document.getElementById(lab.dataset.figure);
-      LABS[lab.dataset.lab](lab, JSON.parse(lab.dataset.values));
+      labs[lab.dataset.lab](lab, JSON.parse(lab.dataset.values), { node });
       if (!BESIDE.includes(lab.dataset.lab)) figure.querySelector("img").classList.add("lab-static");
       figure.prepend(lab);
     }

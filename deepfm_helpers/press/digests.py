@@ -82,14 +82,15 @@ def digest_of_module(here: Checkout, name: str, *others: object) -> str:
 
 
 def reached(here: Checkout, source: str) -> dict[str, str]:
-    """The files that ``source`` reaches, with what counts of each: modules by import, records by name.
+    """The files that ``source`` reaches, with what counts of each: modules by import, records and notebooks by name.
 
     Args:
         here: the checkout.
         source: Python code.
 
     Returns:
-        From path below the root to the code of a module, or to the SHA-256 of a file of recorded numbers.
+        From path below the root to the code of a module, the digest of a notebook that the source runs, or the SHA-256
+        of a file of recorded numbers.
     """
     tree = ast.parse(source)
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
@@ -97,6 +98,9 @@ def reached(here: Checkout, source: str) -> dict[str, str]:
     for path in [*(here.package / "records").glob("*.json"), here.root / "benchmarks" / "results.json"]:
         if path.is_file() and (path.stem in source or (path.stem == "results" and "measurements(" in source)):
             found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
+    for path in here.notebooks.glob("*.ipynb"):
+        if path.name in source:
+            found[path.relative_to(here.root).as_posix()] = digest_of_run(here, path)
     return found
 
 
