@@ -1,7 +1,7 @@
 """The stored records of MovieLens-1M: sweep files, their runs, and what they recorded, for the chapters to read.
 
-``python -m deepfm_helpers.sweeps.recording`` makes the runs of the sweep files in ``book/`` and stores what they recorded;
-runs that are finished are not made again, so that it can be interrupted at any time.
+``python -m deepfm_helpers.sweeps.recording`` makes the runs of the sweep files in ``book/`` and stores what they
+recorded; runs that are finished are not made again, so that it can be interrupted at any time.
 """
 
 from __future__ import annotations
