@@ -42,7 +42,9 @@ def run(tmp_path):
 @pytest.fixture
 def light(monkeypatch):
     """A parent that has imported less than others, and is there sooner."""
-    monkeypatch.setattr(warm, "_START", warm._START.replace("warm.main", "warm._import = int; warm.main"))
+    monkeypatch.setattr(
+        warm, "_START", warm._START.replace("forking.main", "forking._import = int; forking.main")
+    )
     with warm.WarmParent() as parent:
         assert parent.reason is None
         yield parent
@@ -99,9 +101,19 @@ print(subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True, te
 print(sorted(os.readlink(f"/proc/self/fd/{n}").split(":")[0] for n in range(3)))
 print(sys.gettrace(), sys.getrecursionlimit(), os.umask(0o22), os.nice(0), type(get_ipython()))"""
 
+LIBRARIES = """import keras, matplotlib, logging, warnings, pandas as pd, numpy as np, tensorflow as tf
+print({name: pd.get_option(f"display.{name}") for name in dir(pd.options.display)})
+print(dict(matplotlib.rcParams), np.get_printoptions(), np.geterr(), *sorted(map(str, warnings.filters)))
+print(keras.config.backend(), keras.config.floatx(), keras.config.is_interactive_logging_enabled())
+print([name for name, logger in logging.root.manager.loggerDict.items() if getattr(logger, "handlers", [])])
+tf.get_logger().info("Python's side of TensorFlow logs")
+tf.print("its native side prints")
+tf.print("and not to", output_stream=sys.stdout)"""
 
-def lines_by_stream(outputs: list) -> dict[str, list[str]]:
-    """What a cell wrote to each stream; native output comes in between the rest at no certain place."""
+
+def lines_by_stream(cells: list[list]) -> dict[str, list[str]]:
+    """What cells wrote to each stream; native output comes in between the rest at no certain place."""
+    outputs = [output for cell in cells for output in cell]
     names = {output.name for output in outputs}
     return {name: sorted("".join(o.text for o in outputs if o.name == name).splitlines()) for name in names}
 
@@ -110,7 +122,7 @@ def lines_by_stream(outputs: list) -> dict[str, list[str]]:
 def test_a_notebook_cannot_tell_its_kernel_from_a_cold_one(run, warm_how, monkeypatch, under_pytest):
     if not under_pytest:  # only then a kernel catches native output
         monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    warmly, coldly = (lines_by_stream(run(FACTS, **how)[1][0]) for how in (warm_how, {}))
+    warmly, coldly = (lines_by_stream(run(FACTS, LIBRARIES, **how)[1]) for how in (warm_how, {}))
     assert warmly == coldly
     assert ("native" in coldly["stdout"]) is not under_pytest
 
@@ -207,7 +219,7 @@ with warm.WarmParent() as parent:
 def test_parent_and_kernels_end_with_their_owner(signal_):
     code = OWNER.replace(
         "with warm",
-        "warm._START = warm._START.replace('warm.main', 'warm._import = int; warm.main')\nwith warm",
+        "warm._START = warm._START.replace('forking.main', 'forking._import = int; forking.main')\nwith warm",
     )
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     owner = subprocess.Popen(
@@ -258,10 +270,11 @@ IDLE = "import threading; threading.Thread(target=threading.Event().wait, daemon
 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_process_with_a_second_thread_is_never_copied(run, monkeypatch, late):
-    before = f"warm._import = lambda: exec({IDLE!r}); "
+    before = f"forking._import = lambda: exec({IDLE!r}); "
     if late:  # the thread starts after the parent has looked for the first time
-        before = f"serve = warm._serve; warm._import = int; warm._serve = lambda *a: (exec({IDLE!r}), serve(*a))[1]; "
-    monkeypatch.setattr(warm, "_START", warm._START.replace("warm.main", before + "warm.main"))
+        before = "serve = forking._serve; forking._import = int; "
+        before += f"forking._serve = lambda *how: (exec({IDLE!r}), serve(*how))[1]; "
+    monkeypatch.setattr(warm, "_START", warm._START.replace("forking.main", before + "forking.main"))
     told = r"the parent has 2 threads and can copy only one: python\S*, python"
     with warm.WarmParent() as parent:
         if late:

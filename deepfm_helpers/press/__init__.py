@@ -3,7 +3,7 @@
 The press works on a checkout of the book and uses the modules that a reader imports; they never use the press. A
 module here uses only modules that stand above it::
 
-    checkout, kernels, printing, pages
+    checkout, kernels, printing, pages, forking
     digests, checks, addresses, ledger, reruns, warm
     jobs, live
     executing, site
