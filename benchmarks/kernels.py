@@ -1,7 +1,7 @@
 """Seconds of a run in a cold kernel and in a warm one, in turns: by the clock, and of the processor.
 
-``python -m benchmarks.kernels 5 01 07`` runs a small notebook and the chapters 01 and 07, five turns each. Both kernels
-have to record the same numbers, apart from seconds.
+``python -m benchmarks.kernels 5 01 07`` runs a small notebook and the chapters 01 and 07, five turns each. It names the
+records that were not the same in all kernels, to the last digit: seconds, and what is made of them.
 """
 
 import os
@@ -64,15 +64,16 @@ def main(turns: str = "5", *chapters: str) -> None:
                     turn = Turn(parent.pid)
                     found = kernels.run(notebook, Path(folder, "out.ipynb"), {}, 1800, manager=manager)
                     measured[kind].append(turn.seconds())
-                    recorded.append({name: value for name, value in found.items() if "seconds" not in name})
-            if unlike := {name for one in recorded for name in one if one[name] != recorded[0][name]}:
-                sys.exit(f"{notebook.stem}: not the same {', '.join(unlike)} in all kernels")
-            report(notebook.stem, len(recorded[0]), measured)
+                    recorded.append(found)
+            unlike = sorted(
+                name for name in recorded[0] if any(r[name] != recorded[0][name] for r in recorded)
+            )
+            print(f"{notebook.stem}: {len(recorded[0])} records, not the same: {', '.join(unlike) or 'none'}")
+            report(measured)
 
 
-def report(name: str, n_recorded: int, measured: dict[str, list[tuple[float, float]]]) -> None:
+def report(measured: dict[str, list[tuple[float, float]]]) -> None:
     """Print the mean of the turns with their standard deviation, and the ratio of cold to warm."""
-    print(f"{name}: {n_recorded} records, the same in all kernels")
     for unit, seconds in enumerate(("by the clock", "of the processor")):
         of = {kind: [turn[unit] for turn in turns] for kind, turns in measured.items()}
         ratios = [cold / warm for cold, warm in zip(of["cold"], of["warm"], strict=True)]

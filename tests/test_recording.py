@@ -75,5 +75,7 @@ def test_a_notebook_that_recorded_nothing_has_no_record(here, tmp_path):
 
 def test_only_notebooks_of_the_sweep_file_can_be_asked_for(monkeypatch):
     monkeypatch.setattr(plans, "fingerprint", lambda _: "f" * 64)
-    with pytest.raises(BuildFailed, match="has no runs of 11_state_of_the_art"):
-        recording.make(HERE, HERE.root / "book" / "records.yml", ["11_state_of_the_art"], Path("nowhere"))
+    with pytest.raises(
+        BuildFailed, match=r"records\.yml and gallery\.yml have no runs of 11_state_of_the_art"
+    ):
+        recording.make(HERE, ["11_state_of_the_art"], Path("nowhere"))

@@ -25,7 +25,7 @@ SMALLER = {
     "one_training": {"epochs": 3, "batch_size": 20, "learning_rate": 0.02},
 }
 OTHER = {
-    "dataset": "planted", "seed": 2, "n_seeds": 2, "epochs": 4, "patience": 1, "k": 3, "n": 5,
+    "dataset": "planted", "seed": 2, "n_seeds": 2, "epochs": 7, "patience": 1, "k": 3, "n": 5,
     "batch_size": 2048, "steps_per_epoch": 40, "hidden": [8], "dropout": 0.4, "penalty": 0.5,
     "learning_rate": 0.01, "averaging": 0.9, "fields": ["uid", "mid"],
 }  # fmt: skip
@@ -133,12 +133,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
 
 
-@pytest.fixture(scope="session")
-def how():
-    """Further arguments of the runs of the chapters, such as the class that starts their kernels."""
-    return {}
-
-
 def moved(metrics: dict, others: dict) -> bool:
     """Whether two runs recorded something that differs by more than rounding does."""
     differ = [name for name in metrics.keys() | others.keys() if metrics.get(name) != others.get(name)]
@@ -167,14 +161,14 @@ def test_two_runs_are_told_apart_by_more_than_rounding_and_time():
 
 @pytest.mark.reruns
 @pytest.mark.parametrize("path", CHAPTERS[::-1], ids=lambda path: path.stem)
-def test_every_parameter_of_a_chapter_moves_a_recorded_number(path, tmp_path, how):
+def test_every_parameter_of_a_chapter_moves_a_recorded_number(path, tmp_path, warm_how):
     declared = reruns.declared(path)
     assert {"dataset", "seed"} <= set(declared)
     small = {name: value for name, value in (SMALL | SMALLER.get(path.stem, {})).items() if name in declared}
 
     def run(**changes) -> dict:
         output = tmp_path / path.name
-        metrics = reruns.run(path, output, small | changes, **how)
+        metrics = reruns.run(path, output, small | changes, **warm_how)
         assert checks.notebook_problems(output) == []
         assert json.loads(json.dumps(metrics)) == metrics
         return metrics

@@ -239,7 +239,7 @@ def _results(client, due: list[Run], folder: Path, setting: Setting, proof: dict
             raise SweepStopped("the scheduler is gone; the same command goes on once it is back")
         done = [future for future in flying if future.done()]
         if not done:
-            time.sleep(0.05)
+            time.sleep(0.1)
         for future in done:
             one = flying.pop(future)
             if future.status == "cancelled" or future.status == "lost":

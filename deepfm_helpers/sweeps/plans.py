@@ -119,15 +119,18 @@ class Plan:
 
     def labels(self) -> dict[str, str]:
         """What tells each run from the others, in words, by name: the parameters that differ, and the notebook."""
-        names = dict.fromkeys(name for run in self.runs for name in run.parameters)
-        varied = [n for n in names if len({repr(run.parameters.get(n)) for run in self.runs}) > 1]
-        several = len({run.notebook for run in self.runs}) > 1
-
-        def label(run: Run) -> str:
-            words = [f"{name}={_shown(run.parameters[name])}" for name in varied if name in run.parameters]
-            return " ".join([run.notebook.stem, *words] if several or not words else words)
-
-        return {run.name: label(run) for run in self.runs}
+        of_notebook: dict[Path, list[Run]] = {}
+        for run in self.runs:
+            of_notebook.setdefault(run.notebook, []).append(run)
+        labels = {}
+        for notebook, alike in of_notebook.items():
+            values = {name: {repr(run.parameters[name]) for run in alike} for name in alike[0].parameters}
+            varied = [name for name, different in values.items() if len(different) > 1]
+            for run in alike:
+                words = [f"{name}={_shown(run.parameters[name])}" for name in varied]
+                stem = [notebook.stem] if len(of_notebook) > 1 or not words else []
+                labels[run.name] = " ".join(stem + words)
+        return {run.name: labels[run.name] for run in self.runs}
 
     def resolved(self) -> dict:
         """What was asked for and what it came to, for the sweep's folder."""

@@ -1,7 +1,7 @@
-"""The stored records of MovieLens-1M: a sweep file, its runs, and what they recorded, for the chapters to read.
+"""The stored records of MovieLens-1M: sweep files, their runs, and what they recorded, for the chapters to read.
 
-``python -m deepfm_helpers.sweeps.recording`` makes the runs of ``book/records.yml`` and stores what they recorded; runs
-that are finished are not made again, so that it can be interrupted at any time.
+``python -m deepfm_helpers.sweeps.recording`` makes the runs of the sweep files in ``book/`` and stores what they
+recorded; runs that are finished are not made again, so that it can be interrupted at any time.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from deepfm_helpers.files import InUse, write_whole
 from deepfm_helpers.press.checkout import HERE, BuildFailed, Checkout
 from deepfm_helpers.sweeps import engine, plans, runs
+
+FILES = ("records.yml", "gallery.yml")
+"""The sweep files: of the numbers that chapters quote, and of the gallery."""
 
 SAME = ("fingerprint", "digest", "versions", "threads")
 """What all runs of a record have in common."""
@@ -88,19 +91,26 @@ def _text(record: dict) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def make(here: Checkout, file: Path, names: Iterable[str], sweep: Path, **how) -> list[Path]:
-    """Make the runs of a sweep file, of all its notebooks or of some, and store what they recorded.
+def make(here: Checkout, names: Sequence[str], folder: Path, **how) -> list[Path]:
+    """Make the runs of the sweep files, of all their notebooks or of some, and store what they recorded.
 
     Raises:
-        BuildFailed: a run failed; nothing is stored.
+        BuildFailed: a run failed, and nothing of its file is stored; or no file has runs of these notebooks.
         PlanError, SweepStopped, InUse, ValueError, OSError: see `plans`, `engine.run` and `store`.
     """
-    plan = plans.Plan.read(file)
-    if names:
-        chosen = {path.resolve() for path in here.select(names)}
-        plan = plan.only(lambda run: run.notebook in chosen)
-        if not plan.runs:
-            raise BuildFailed(f"{file} has no runs of {', '.join(names)}")
+    chosen = {path.resolve() for path in here.select(names)}
+    sweeps = {name: plans.Plan.read(here.root / "book" / name) for name in FILES}
+    sweeps = {name: plan.only(lambda run: run.notebook in chosen) for name, plan in sweeps.items()}
+    if not any(plan.runs for plan in sweeps.values()):
+        raise BuildFailed(f"{' and '.join(FILES)} have no runs of {', '.join(names)}")
+    stored = []
+    for name, plan in sweeps.items():
+        if plan.runs:
+            stored += _made(here, plan, folder / Path(name).stem, **how)
+    return stored
+
+
+def _made(here: Checkout, plan: plans.Plan, sweep: Path, **how) -> list[Path]:
     outcome = engine.run(plan, sweep, **how)
     if outcome.failed:
         name, error = next(iter(outcome.failed.items()))
@@ -116,24 +126,26 @@ def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
         prog="python -m deepfm_helpers.sweeps.recording", description=__doc__.split("\n")[0]
     )
     parser.add_argument("notebooks", nargs="*", metavar="NN", help="which ones, such as 04; all by default")
-    parser.add_argument(
-        "--file", type=Path, default=here.root / "book" / "records.yml", help="the sweep file"
-    )
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
     o = parser.parse_args(arguments)
     setting = runs.Setting(timeout=7200, warm=True)
     try:
-        for path in make(
-            here, o.file, o.notebooks, here.built / "record" / o.file.stem, workers=o.jobs, setting=setting,
+        made = make(
+            here,
+            o.notebooks,
+            here.built / "record",
+            workers=o.jobs,
+            setting=setting,
             retry_failed=True,
-        ):  # fmt: skip
-            print(path.relative_to(here.root).as_posix())
+        )
     except (BuildFailed, InUse, engine.SweepStopped, ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; what is finished stays", file=sys.stderr)
         return 130
+    for path in made:
+        print(path.relative_to(here.root).as_posix())
     return 0
 
 
