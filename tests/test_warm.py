@@ -102,10 +102,12 @@ print(sorted(os.readlink(f"/proc/self/fd/{n}").split(":")[0] for n in range(3)))
 print(sys.gettrace(), sys.getrecursionlimit(), os.umask(0o22), os.nice(0), type(get_ipython()))"""
 
 LIBRARIES = """import keras, matplotlib, logging, warnings, pandas as pd, numpy as np, tensorflow as tf
-print({name: pd.get_option(f"display.{name}") for name in dir(pd.options.display)})
+of_pandas = ("max_columns", "max_rows", "width", "encoding", "expand_frame_repr", "notebook_repr_html")
+print([pd.get_option(f"display.{name}") for name in of_pandas])
 print(dict(matplotlib.rcParams), np.get_printoptions(), np.geterr(), *sorted(map(str, warnings.filters)))
 print(keras.config.backend(), keras.config.floatx(), keras.config.is_interactive_logging_enabled())
-print([name for name, logger in logging.root.manager.loggerDict.items() if getattr(logger, "handlers", [])])
+loggers = logging.root.manager.loggerDict.items()
+print(sorted(name for name, logger in loggers if getattr(logger, "handlers", [])))
 tf.get_logger().info("Python's side of TensorFlow logs")
 tf.print("its native side prints")
 tf.print("and not to", output_stream=sys.stdout)"""
@@ -205,29 +207,20 @@ def test_what_has_ended_is_gone_and_what_runs_ends_with_the_parent(run, light):
 
 
 OWNER = """
-import json, sys, time
-from deepfm_helpers.press import warm
-from test_warm import start
+import time
+from deepfm_helpers.press import kernels, warm
+warm._START = warm._START.replace("forking.main", "forking._import = int; forking.main")
 with warm.WarmParent() as parent:
-    kernel, client = start(parent.blocking_manager)
-    print(json.dumps([parent.pid, kernel.provisioner.pid]), flush=True)
+    kernel = kernels.of_this_python(parent.blocking_manager)()
+    kernel.start_kernel()
+    print([parent.pid, kernel.provisioner.pid], flush=True)
     time.sleep(300)
 """
 
 
-@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
 def test_parent_and_kernels_end_with_their_owner(signal_):
-    code = OWNER.replace(
-        "with warm",
-        "warm._START = warm._START.replace('forking.main', 'forking._import = int; forking.main')\nwith warm",
-    )
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    owner = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     pids = json.loads(owner.stdout.readline())
     assert all(map(is_running, pids))
     owner.send_signal(signal_)
