@@ -17,8 +17,8 @@ import nbformat
 from deepfm_helpers.press.checkout import Checkout
 
 PACKAGE = "deepfm_helpers"
-SHOWING = {"plots", "claims", "page", "tables", "parameters"}
-"""Modules that show or check, and move no recorded number."""
+NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes"}
+"""Modules that move no recorded number: they show, or check, or act only where several processes train together."""
 
 
 def digest(*content: object) -> str:
@@ -45,15 +45,15 @@ def digest_of_notebook(here: Checkout, path: Path, *others: object) -> str:
 def digest_of_run(here: Checkout, path: Path) -> str:
     """Digest of what can move the numbers that a notebook records: its code, and the modules that it reaches.
 
-    Cells after the last one that records do not count, nor sentences, claims, comments and layout; of modules, those
-    that only show or check; and no recorded number.
+    Cells after the last one that records do not count, nor sentences, claims, comments and layout; modules that only show or
+    check; and recorded numbers.
     """
     cells = [_python(source) for source in code_of(nbformat.read(path, as_version=4))]
     trees = [_Computing().visit(ast.parse(cell)) for cell in cells]
     last = max((i for i, tree in enumerate(trees) if "record" in _called(tree)), default=len(trees) - 1)
     whole = ast.parse("\n".join(cells))
     return digest(
-        path.stem, [ast.unparse(t) for t in trees[: last + 1]], _modules(here, whole, leave_out=SHOWING)
+        path.stem, [ast.unparse(t) for t in trees[: last + 1]], _modules(here, whole, leave_out=NEUTRAL)
     )
 
 
