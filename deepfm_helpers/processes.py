@@ -25,6 +25,7 @@ import numpy as np
 
 from deepfm_helpers._keras import keras
 
+_lost = []  # what told that another process has ended
 ADVICE = "set KERAS_BACKEND=jax and call deepfm_helpers.processes.start in each process, before anything else"
 
 
@@ -82,8 +83,8 @@ def start(address: str, size: int, rank: int, *, timeout: int = 30) -> None:
 
 
 def _end_at_once_after_an_error() -> None:
-    """Skips JAX's wait for the others, who may themselves be waiting for this process."""
-    if getattr(sys, "last_value", None) is not None:
+    """Skips JAX's wait for the others, who may be waiting for this process, or may have ended."""
+    if _lost or getattr(sys, "last_value", None) is not None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
@@ -207,6 +208,7 @@ def together() -> Iterator[None]:
     except (RuntimeError, ValueError) as error:
         if size() == 1 or "gloo" not in _whole_text(error).lower():
             raise
+        _lost.append(error)
         raise RuntimeError(
             f"process {rank()} of {size()}: another process of this training has ended, see what it said. Start all of "
             "them again with the same arguments: with a folder, training goes on after the last finished epoch"

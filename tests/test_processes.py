@@ -16,33 +16,53 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_training import fit, planted_rows, small_model
 
-from deepfm_helpers import batches, evaluation, models, processes, training
+if __name__ == "__main__":
+    sys.modules["tensorflow"] = None  # JAX does without it; with it, Keras would load it
+
+from deepfm_helpers import batches, datasets, evaluation, features, models, processes, training
 from deepfm_helpers._keras import keras
 from deepfm_helpers.processes import Share
 
-RUNS = {
-    "dropout and penalties": {"epochs": 3},
-    "averaging": {"epochs": 3, "averaging": 0.8},
-    "odd": {"epochs": 3, "averaging": 0.8, "batch_size": 127},
-}
+BATCHES = {"even": 120, "odd": 119}  # of 1,200 rows
+MEASURES = ["loss", "rmse", "val_loss", "val_rmse"]
 
 
 class Killed(keras.callbacks.Callback):
-    """Kills the process of one rank in the middle of the third epoch."""
+    """Kills the process of one rank in the middle of an epoch."""
 
-    def __init__(self, rank):
+    def __init__(self, rank, epoch, at):
         super().__init__()
-        self.rank = rank
+        self.rank, self.at, self.epoch, self.note = rank, epoch, None, at
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
+        self.epoch = epoch + 1
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (2, 4) and processes.rank() == self.rank:
-            (Path(os.environ["AT"]) / "killed").write_text(str(time.time()))
+        if (self.epoch, batch) == (self.at, 4) and processes.rank() == self.rank:
+            self.note.write_text(str(time.time()))
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def planted_rows():
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_500, seed=3)
+    fields = features.describe(data, fields=("uid", "mid"))
+    kept, held = features.split_rows(datasets.join(data.ratings, data.movies, data.users), 0.2, seed=1)
+    return fields, features.df2xy(kept, fields), features.df2xy(held, fields)
+
+
+def untrained(fields):
+    training.set_seed(5)
+    return models.deep_fm_model(
+        features=fields, k=4, dnn_dim=(8,), dnn_dr=0.3, mean_rating=3.5, table_l2={"uid": 1e-3}, l2=1e-3
+    )[-1]
+
+
+def fit(rows, model=None, **options):
+    fields, train_xy, valid_xy = rows
+    model = model or untrained(fields)
+    options = {"batch_size": BATCHES["even"], "learning_rate": 5e-3, "averaging": 0.8, "seed": 7} | options
+    return model, training.train(model, train_xy, valid_xy, **options).to_dict("list")
 
 
 def refusal(call):
@@ -54,46 +74,47 @@ def refusal(call):
 
 def work(part, rank, size, port, folder):
     """What a process does; it leaves what it found in `folder`/part-size-rank.json."""
-    os.environ["AT"] = str(folder)
     if size > 1:
         processes.start(f"127.0.0.1:{port}", size, rank, timeout=20)
     found, rows = {}, planted_rows()
-    fields, (x, y), valid_xy = rows
+    fields, _, (x, y) = rows
     own = folder / f"{part}-{size}-{rank}"  # a folder that the others do not name
-
-    def note(name, result):
-        model, history = result
-        score = evaluation.rmse(valid_xy[1], evaluation.predict(model, valid_xy[0]))
-        found[name] = {"history": history.to_dict("list"), "score": score}
 
     def keep():
         own.with_suffix(".json").write_text(json.dumps(found))
 
-    if part == "runs":
-        odd = fields, ([a[:-1] for a in x], y[:-1]), ([a[:-1] for a in valid_xy[0]], valid_xy[1][:-1])
-        for name, options in RUNS.items():
-            options = options | ({"folder": own, "tensorboard": True} if name == "averaging" else {})
-            note(name, fit(odd if name == "odd" else rows, **options))
-        found["devices"] = len(keras.distribution.list_devices())
-        untrained = small_model(fields)
-        found["another seed"] = refusal(lambda: fit(rows, untrained, seed=7 + rank))
-        found["no folder"] = refusal(lambda: fit(rows, untrained, folder=own if rank else None))
-        (folder / "a file").touch()
-        found["not a folder"] = refusal(lambda: fit(rows, untrained, folder=folder / "a file"))
-        found["not compiled"] = refusal(lambda: fit(rows, untrained, jit_compile=False))
-        found["many steps"] = refusal(lambda: fit(rows, untrained, steps_per_execution=4))
-        found["started again"] = refusal(lambda: processes.start("127.0.0.1:1", 2, 0))
+    if part == "resumed":
+        run, epochs = folder / f"run of {size}", 5
+        killed = [Killed(0, 5, folder / "first killed")] if size > 1 else []
+        found["resumed"] = fit(rows, folder=run, epochs=epochs, callbacks=killed)[1]
         keep()
-        if size > 1:
-            try:
-                fit(rows, folder=folder / "run", averaging=0.8, epochs=4, callbacks=[Killed(1)])
-            finally:
-                (folder / "told").write_text(str(time.time()))
-    else:
-        note("resumed", fit(rows, folder=folder / f"run of {size}", averaging=0.8, epochs=4))
+        return
+
+    for name, batch_size in BATCHES.items():
+        model, found[name] = fit(
+            rows, epochs=3, batch_size=batch_size, folder=own if name == "even" else None
+        )
+    found["score"] = evaluation.rmse(y, evaluation.predict(model, x))
+    found["devices"] = len(keras.distribution.list_devices())
+    model = untrained(fields)
+    (folder / "a file").touch()
+    asked = {
+        "another seed": {"seed": 7 + rank},
+        "no folder": {"folder": own if rank else None},
+        "not a folder": {"folder": folder / "a file"},
+        "not compiled": {"jit_compile": False},
+        "many steps": {"steps_per_execution": 4},
+    }
+    for name, options in asked.items():
+        found[name] = refusal(lambda options=options: fit(rows, model, **options))
+    found["started again"] = refusal(lambda: processes.start("127.0.0.1:1", 2, 0))
+    keep()
+    if size > 1:
+        killed = Killed(1, 3, folder / "killed")
+        found["lost"] = refusal(lambda: fit(rows, folder=folder / "run", epochs=4, callbacks=[killed]))
+        found["after"] = time.time() - float((folder / "killed").read_text())
         keep()
-        if size > 1:
-            fit(rows, callbacks=[Killed(0)])
+        raise SystemExit("alone")
 
 
 def started(part, size, folder):
@@ -139,28 +160,30 @@ def found(done, part, size, rank):
     return json.loads((done[0] / f"{part}-{size}-{rank}.json").read_text())
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", BATCHES)
 def test_two_processes_compute_what_one_computes(done, name):
-    one, *two = (found(done, "runs", size, rank)[name] for size, rank in [(1, 0), (2, 0), (2, 1)])
-    assert found(done, "runs", 2, 0)["devices"] == 2
+    one, *two = (found(done, "runs", size, rank) for size, rank in [(1, 0), (2, 0), (2, 1)])
+    assert (one["devices"], two[0]["devices"]) == (1, 2)
     for each in two:
-        assert each["score"] == pytest.approx(one["score"], abs=1e-5)
-        for column in ("loss", "rmse", "val_loss", "val_rmse"):
-            filled = 2e-3 if name == "odd" and column.endswith("loss") else 1e-5
-            assert each["history"][column] == pytest.approx(one["history"][column], abs=filled)
-    assert two[0]["history"]["val_rmse"] == two[1]["history"]["val_rmse"]
-    assert two[0]["score"] == pytest.approx(min(two[0]["history"]["val_rmse"]), abs=1e-5)
+        for measure in MEASURES:
+            filled = 2e-3 if name == "odd" and measure.endswith("loss") else 1e-5
+            assert each[name][measure] == pytest.approx(one[name][measure], abs=filled)
+    assert two[0][name]["val_rmse"] == two[1][name]["val_rmse"]
+
+
+def test_the_trained_model_predicts_in_each_process(done):
+    for size, rank in [(1, 0), (2, 0), (2, 1)]:
+        each = found(done, "runs", size, rank)
+        assert each["score"] == pytest.approx(min(each["odd"]["val_rmse"]), abs=1e-5)
 
 
 def test_only_the_first_process_writes(done):
     folder, _ = done
-    assert {p.name for p in (folder / "runs-2-0").iterdir()} == {
-        "best.weights.h5", "history.csv", "run.json", "tensorboard",
-    }  # fmt: skip
+    written = {path.name for path in (folder / "runs-2-0").iterdir()}
+    assert written == {"best.weights.h5", "history.csv", "run.json"}
     assert not (folder / "runs-2-1").exists()
-    assert pd.read_csv(folder / "runs-2-0" / "history.csv").val_rmse.tolist() == pytest.approx(
-        found(done, "runs", 2, 1)["averaging"]["history"]["val_rmse"]
-    )
+    kept = pd.read_csv(folder / "runs-2-0" / "history.csv")
+    assert kept.val_rmse.tolist() == pytest.approx(found(done, "runs", 2, 1)["even"]["val_rmse"])
 
 
 def test_processes_with_other_arguments_are_refused(done):
@@ -178,38 +201,45 @@ def test_what_fails_in_the_first_process_is_told_in_the_others(done):
     assert second.startswith("RuntimeError: the first process failed: FileExistsError")
 
 
-def test_jax_compiles_every_step_by_itself_or_refuses(done):
-    for name in ("not compiled", "many steps"):
-        assert "on JAX every step is compiled" in found(done, "runs", 1, 0)[name]
+@pytest.mark.parametrize("name", ["not compiled", "many steps"])
+def test_jax_compiles_every_step_by_itself_or_refuses(done, name):
+    assert "on JAX every step is compiled" in found(done, "runs", 1, 0)[name]
 
 
 def test_the_start_of_a_process_that_has_computed_already_is_refused(done):
-    assert "before" in found(done, "runs", 1, 0)["started again"]
+    assert found(done, "runs", 1, 0)["started again"].startswith("RuntimeError: ")
 
 
 def test_a_killed_process_is_reported_by_the_other(done):
-    folder, ends = done
-    (status, text), (killed, _) = ends["two"]
+    (status, _), (killed, _) = done[1]["two"]
     assert (status, killed) == (1, -signal.SIGKILL)
-    assert "RuntimeError: process 0 of 2: another process of this training has ended" in text
-    took = float((folder / "told").read_text()) - float((folder / "killed").read_text())
-    assert took < 60  # less than any of JAX's own limits
+    told = found(done, "runs", 2, 0)
+    assert told["lost"].startswith("RuntimeError: process 0 of 2: another process of this training has ended")
+    assert told["after"] < 60  # less than any limit of JAX: nothing has waited for one
 
 
 def test_a_killed_first_process_ends_the_other(done):
     (killed, _), (status, text) = done[1]["resumed by two"]
     assert killed == -signal.SIGKILL
-    assert status not in (0, None)
+    assert status != 0
     assert "another task died" in text or "another process of this training has ended" in text
 
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_the_folder_of_a_killed_run_goes_on_in_one_process_or_two(done, size):
-    whole = found(done, "runs", 1, 0)["averaging"]["history"]
-    after = found(done, "resumed", size, size - 1)["resumed"]["history"]
-    for column in ("loss", "rmse", "val_loss", "val_rmse"):
-        assert after[column][:3] == pytest.approx(whole[column], abs=1e-5)
-    assert after["epoch"] == [1, 2, 3, 4]
+    folder, _ = done
+    whole = found(done, "runs", 1, 0)["even"]
+    after = pd.read_csv(folder / f"run of {size}" / "history.csv")
+    assert len(after) == 5 if size == 1 else 4  # the two processes have lost their first one in epoch 5
+    assert pd.read_csv(folder / "run" / "history.csv").epoch.tolist() == [1, 2]
+    for measure in MEASURES:
+        assert after[measure][:3].tolist() == pytest.approx(whole[measure], abs=1e-5)
+
+
+def test_the_ways_on_agree_with_each_other(done):
+    folder, _ = done
+    one, two = (pd.read_csv(folder / f"run of {size}" / "history.csv") for size in (1, 2))
+    assert two[MEASURES].to_numpy() == pytest.approx(one[MEASURES][:4].to_numpy(), abs=1e-5)
 
 
 def test_shares_are_disjoint_and_make_up_the_epoch():
