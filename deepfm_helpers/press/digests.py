@@ -45,8 +45,8 @@ def digest_of_notebook(here: Checkout, path: Path, *others: object) -> str:
 def digest_of_run(here: Checkout, path: Path) -> str:
     """Digest of what can move the numbers that a notebook records: its code, and the modules that it reaches.
 
-    Cells after the last one that records do not count, nor sentences, claims, comments and layout, nor modules that move no
-    recorded number, nor numbers recorded before.
+    Cells after the last one that records do not count, nor sentences, claims, comments and layout, nor modules that
+    move no recorded number, nor numbers recorded before.
     """
     cells = [_python(source) for source in code_of(nbformat.read(path, as_version=4))]
     trees = [_Computing().visit(ast.parse(cell)) for cell in cells]
