@@ -101,7 +101,7 @@ print(subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True, te
 print(sorted(os.readlink(f"/proc/self/fd/{n}").split(":")[0] for n in range(3)))
 print(sys.gettrace(), sys.getrecursionlimit(), os.umask(0o22), os.nice(0), type(get_ipython()))"""
 
-LIBRARIES = """import keras, matplotlib, logging, warnings, pandas as pd, numpy as np, tensorflow as tf
+LIBRARIES = """import keras, matplotlib, logging, scipy.special, warnings, pandas as pd, numpy as np, tensorflow as tf
 of_pandas = ("max_columns", "max_rows", "width", "encoding", "expand_frame_repr", "notebook_repr_html")
 print([pd.get_option(f"display.{name}") for name in of_pandas])
 print(dict(matplotlib.rcParams), np.get_printoptions(), np.geterr(), *sorted(map(str, warnings.filters)))
@@ -227,6 +227,35 @@ def test_parent_and_kernels_end_with_their_owner(signal_):
     owner.wait()
     owner.stdout.close()
     wait_until(lambda: not any(map(is_running, pids)), 20)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from deepfm_helpers.press import jobs, warm
+if __name__ == "__main__":
+    warm._START = warm._START.replace("forking.main", "forking._import = int; forking.main")
+    all(jobs.run_all([jobs.Job(Path(name), Path(name + ".out"), {}) for name in sys.argv[1:]], 2))
+"""
+
+
+def test_kernels_of_all_workers_have_one_parent_which_ends_with_the_driver(tmp_path):
+    (tmp_path / "drive.py").write_text(DRIVER)
+    for name in "ab":
+        code = f"import os, time\nfrom pathlib import Path\n_ = Path('{name}.pids').write_text("
+        code += "f'{os.getpid()} {os.getppid()} ')\ntime.sleep(300)"
+        cells = [nbformat.v4.new_code_cell(code)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+    driver = subprocess.Popen([sys.executable, "drive.py", "a.ipynb", "b.ipynb"], cwd=tmp_path)
+    wait_until(lambda: sum(path.read_text().count(" ") for path in tmp_path.glob("*.pids")) == 4)
+    (a, parent), (b, also) = (
+        [int(n) for n in (tmp_path / f"{name}.pids").read_text().split()] for name in "ab"
+    )
+    assert parent == also
+    assert parent in children_of(driver.pid)
+    driver.kill()
+    driver.wait()
+    wait_until(lambda: not any(map(is_running, (a, b, parent))), 20)
 
 
 def test_a_kernel_whose_parent_is_killed_is_dead_and_later_ones_are_cold(run, light):
