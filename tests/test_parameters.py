@@ -5,6 +5,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import yaml
 
 from deepfm_helpers import parameters
 from deepfm_helpers.parameters import ListOf, OneOf, Real, Whole
@@ -73,7 +74,6 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(bad, error, says):
 
 
 def test_what_yaml_reads_as_advised_is_a_number():
-    yaml = pytest.importorskip("yaml")  # which comes with the book's builder
     for text in ("1e-3", "2E3", ".5e1", "1_000", "007"):
         assert not isinstance(yaml.safe_load(f"'{text}'"), (int, float))
         with pytest.raises(TypeError) as caught:
