@@ -163,7 +163,7 @@ def _client(workers: int, scheduler: str | None, say: Callable[[str], None]) -> 
         from distributed import Client, LocalCluster
     except ImportError:
         raise SweepStopped(
-            "Dask is not installed: run `make setup`, or `pip install 'deepfm_helpers[sweeps]'`"
+            "Dask is not installed: run `make setup`, or `pip install '.[sweeps]'`"
         ) from None
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado"):
