@@ -8,7 +8,6 @@ labs.gallery = (lab, { parameters, metrics, curves }, { node }) => {
     val_rmse: "validation RMSE (stars)",
     test_rmse: "test RMSE (stars)",
     best_epoch: "best epoch",
-    training_seconds: "training time (s)",
     n_weights: "trained weights",
   };
   const SHAPES = [

@@ -101,7 +101,7 @@ def test_arrow_keys_go_through_the_runs_in_the_order_of_the_axis(page, runs):
     assert page.locator(".gallery-lit.gallery-this").count() == 1
 
 
-@pytest.mark.parametrize("colour", ["penalty", "training_seconds"])
+@pytest.mark.parametrize("colour", ["penalty", "n_weights"])
 def test_what_a_colour_means_is_written_beside_it(colour, page, runs):
     choose(page, colour=colour)
     entries = page.locator(".gallery-legend li").all_inner_texts()[1:]
@@ -132,7 +132,7 @@ def test_it_works_from_a_file_and_on_a_phone(browser, html):
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto((html / PAGE).as_uri())
-    choose(page, across="val_rmse", up="training_seconds", colour="n_weights")
+    choose(page, across="val_rmse", up="best_epoch", colour="n_weights")
     chart = page.locator(".gallery-chart")
     chart.scroll_into_view_if_needed()
     box, lab = chart.bounding_box(), page.locator(".lab").bounding_box()
