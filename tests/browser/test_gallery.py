@@ -101,7 +101,7 @@ def test_arrow_keys_go_through_the_runs_in_the_order_of_the_axis(page, runs):
     assert page.locator(".gallery-lit.gallery-this").count() == 1
 
 
-@pytest.mark.parametrize("colour", ["penalty", "n_weights"])
+@pytest.mark.parametrize("colour", ["penalty", "val_rmse"])
 def test_what_a_colour_means_is_written_beside_it(colour, page, runs):
     choose(page, colour=colour)
     entries = page.locator(".gallery-legend li").all_inner_texts()[1:]
