@@ -62,7 +62,9 @@ def main(turns: str = "5", *chapters: str) -> None:
             for _ in range(int(turns)):
                 for kind, manager in (("cold", None), ("warm", parent.manager)):
                     turn = Turn(parent.pid)
-                    found = kernels.run(notebook, Path(folder, "out.ipynb"), {}, 1800, manager=manager)
+                    found = kernels.run(
+                        notebook, Path(folder, "out.ipynb"), {}, 1800, manager=manager
+                    ).metrics
                     measured[kind].append(turn.seconds())
                     recorded.append(found)
             unlike = sorted(

@@ -32,7 +32,9 @@ def run(tmp_path):
         nbformat.write(notebook, tmp_path / "in" / "tiny.ipynb")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Passed unknown|.*event loop", category=Warning)
-            metrics = kernels.run(tmp_path / "in" / "tiny.ipynb", tmp_path / "out.ipynb", {}, timeout, **how)
+            metrics = kernels.run(
+                tmp_path / "in" / "tiny.ipynb", tmp_path / "out.ipynb", {}, timeout, **how
+            ).metrics
         executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
         return metrics, [cell.outputs for cell in executed.cells]
 
@@ -207,8 +209,9 @@ def test_what_has_ended_is_gone_and_what_runs_ends_with_the_parent(run, light):
 
 
 OWNER = """
-import time
+import signal, time
 from deepfm_helpers.press import kernels, warm
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a program in the background does not have
 warm._START = warm._START.replace("forking.main", "forking._import = int; forking.main")
 with warm.WarmParent() as parent:
     kernel = kernels.of_this_python(parent.blocking_manager)()

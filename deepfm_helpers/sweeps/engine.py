@@ -162,9 +162,7 @@ def _client(workers: int, scheduler: str | None, say: Callable[[str], None]) -> 
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise SweepStopped(
-            "Dask is not installed: run `make setup`, or `pip install '.[sweeps]'`"
-        ) from None
+        raise SweepStopped("Dask is not installed: run `make setup`, or `pip install '.[sweeps]'`") from None
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told here, once
@@ -313,13 +311,14 @@ def _proves(proof: dict, folder: str) -> str | None:
 
 
 def _refuse_others(client, plan: Plan, folder: Path) -> None:
-    try:
-        found = client.run(_proves, _proof(plan), str(folder))
-    except Exception as error:  # whatever a foreign worker may answer
-        raise SweepStopped(f"a worker cannot run this book's code: {_first_line(error)}") from None
-    for worker, difference in found.items():
-        if difference:
-            raise SweepStopped(f"worker {worker} {difference}")
+    """Have every worker prove itself; one that is lost meanwhile, or comes later, does so at its first run."""
+    with suppress(OSError):
+        found = client.run(_proves, _proof(plan), str(folder), on_error="return")
+        for worker, difference in found.items():
+            if isinstance(difference, ImportError | AttributeError | TypeError):
+                raise SweepStopped(f"worker {worker} cannot run this book's code: {_first_line(difference)}")
+            if isinstance(difference, str):
+                raise SweepStopped(f"worker {worker} {difference}")
 
 
 def _work(one: Run, folder: str, setting: Setting, proof: dict) -> Result:
