@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 
 from deepfm_helpers.press.checkout import Checkout
+from deepfm_helpers.press.kernels import as_python
 
 PACKAGE = "deepfm_helpers"
 NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes"}
@@ -39,7 +40,7 @@ def code_of(notebook: nbformat.NotebookNode) -> list[str]:
 def digest_of_notebook(here: Checkout, path: Path, *others: object) -> str:
     """Digest of a notebook's code, of all that this code reaches in the checkout, and of ``others``."""
     sources = code_of(nbformat.read(path, as_version=4))
-    return digest(path.stem, sources, reached(here, "\n".join(map(_python, sources))), others)
+    return digest(path.stem, sources, reached(here, "\n".join(map(as_python, sources))), others)
 
 
 def digest_of_run(here: Checkout, path: Path) -> str:
@@ -48,7 +49,7 @@ def digest_of_run(here: Checkout, path: Path) -> str:
     Cells after the last one that records do not count, nor sentences, claims, comments and layout, nor modules that
     move no recorded number, nor numbers recorded before.
     """
-    cells = [_python(source) for source in code_of(nbformat.read(path, as_version=4))]
+    cells = [as_python(source) for source in code_of(nbformat.read(path, as_version=4))]
     trees = [_Computing().visit(ast.parse(cell)) for cell in cells]
     last = max((i for i, tree in enumerate(trees) if "record" in _called(tree)), default=len(trees) - 1)
     whole = ast.parse("\n".join(cells))
@@ -165,10 +166,3 @@ def _is_text(statement: ast.stmt) -> bool:
         and isinstance(statement.value, ast.Constant)
         and isinstance(statement.value.value, str)
     )
-
-
-def _python(source: str) -> str:
-    """A cell as plain Python: magics and shell commands turned into calls."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    return TransformerManager().transform_cell(source)

@@ -27,7 +27,7 @@ def store_outputs(here: Checkout, names: Iterable[str] = (), workers: int = 2) -
     jobs = [Job(path, here.built / "execute" / path.name, {}) for path in before]
     edited = []
     try:
-        for job, _, _ in run_all(jobs, workers):
+        for job in run_all(jobs, workers):
             if job.notebook.read_bytes() == before[job.notebook]:
                 job.output.replace(job.notebook)
             else:

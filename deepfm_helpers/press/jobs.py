@@ -24,17 +24,12 @@ class Job(NamedTuple):
     output: Path
     parameters: dict[str, object]
 
-    def label(self) -> str:
-        """The notebook and the parameters that differ from its own, for a progress line."""
-        others = [f"{name}={value}" for name, value in self.parameters.items() if name != "dataset"]
-        return " ".join([self.notebook.stem, *others])
 
-
-def run_all(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, object], float]]:
+def run_all(jobs: list[Job], workers: int) -> Iterator[Job]:
     """Execute ``jobs``, up to ``workers`` at a time, with a line of progress each.
 
     Yields:
-        (job, recorded metrics, seconds), as they finish.
+        Jobs, as they finish.
 
     Raises:
         BuildFailed: at the end, when one of them failed; the others have been yielded.
@@ -42,7 +37,7 @@ def run_all(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, obje
     if not jobs:
         return
     failures = []
-    width = max(len(job.label()) for job in jobs)
+    width = max(len(job.notebook.stem) for job in jobs)
     # a fresh process per worker: papermill changes the working directory, which threads would share
     context = multiprocessing.get_context("spawn")
     workers = max(1, min(workers, len(jobs)))
@@ -55,14 +50,13 @@ def run_all(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, obje
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 job = futures[future]
-                head = f"[{done}/{len(jobs)}] {job.label():<{width}}"
+                head = f"[{done}/{len(jobs)}] {job.notebook.stem:<{width}}"
                 if error := future.exception():
-                    failures.append(job.label())
+                    failures.append(job.notebook.stem)
                     print(f"{head}  FAILED\n{error}", flush=True)
                     continue
-                metrics, seconds = future.result()
-                print(f"{head} {seconds:6.1f} s", flush=True)
-                yield job, metrics, seconds
+                print(f"{head} {future.result():6.1f} s", flush=True)
+                yield job
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -88,10 +82,11 @@ def _begin(door: socket.socket | None) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _run(job: Job) -> tuple[dict[str, object], float]:
+def _run(job: Job) -> float:
+    """Execute a notebook, check it and put it in its place; return the seconds."""
     started = time.perf_counter()
     draft = job.output.with_suffix(".draft")  # until it has been checked
-    metrics = reruns.run(job.notebook, draft, job.parameters, manager=_manager)
+    reruns.run(job.notebook, draft, job.parameters, manager=_manager)
     refuse(checks.notebook_problems(draft), f"{job.notebook.name} ran, but may not be shown")
     draft.replace(job.output)
-    return metrics, time.perf_counter() - started
+    return time.perf_counter() - started

@@ -157,6 +157,13 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def as_python(source: str) -> str:
+    """A cell as plain Python: magics and shell commands turned into calls."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return TransformerManager().transform_cell(source)
+
+
 def metrics_of(notebook: str | Path | nbformat.NotebookNode) -> dict[str, object]:
     """The metrics that an executed notebook recorded, by name; of a name recorded twice, the last value."""
     if not isinstance(notebook, nbformat.NotebookNode):

@@ -13,7 +13,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,22 +61,33 @@ def complete(notebook: str | Path, parameters: Mapping[str, object] | None = Non
         TypeError: a value of the wrong type.
         OSError: there is no such file.
     """
-    path, given = Path(notebook), dict(parameters or {})
+    (values,) = complete_all(notebook, [parameters or {}])
+    return values
+
+
+def complete_all(notebook: str | Path, points: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
+    """The same for many runs of one notebook, which is read once; see `complete`, also for the errors."""
+    path = Path(notebook)
     content = _read(path)
     allowed = _declared(path, content)
+    used = _loaded(path, content)
+    return [_completed(path, allowed, used, point) for point in points]
+
+
+def _completed(
+    path: Path, allowed: Mapping[str, Parameter], used: set[str], given: Mapping
+) -> dict[str, object]:
     if unknown := [str(name) for name in given if name not in allowed]:
         known = ", ".join(allowed) or "none: no cell is tagged parameters"
         raise ValueError(f"{path.name} has no parameter {', '.join(unknown)}; it has {known}")
-    used = _loaded(path, content)
     if unused := [name for name in allowed if name not in used]:
         raise ValueError(
             f"{path.name}: no cell after the parameters uses {', '.join(unused)}: use it there, or drop its line"
         )
     values = {}
     for name, parameter in allowed.items():
-        value = given.get(name, parameter.default)
         try:
-            values[name] = _checked(parameter, value)
+            values[name] = _checked(parameter, given.get(name, parameter.default))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{path.name}: {error}") from None
     return values
@@ -253,14 +264,12 @@ def _checked(parameter: Parameter, value: object) -> object:
 
 def _loaded(path: Path, notebook: nbformat.NotebookNode) -> set[str]:
     """The names that the code cells after the parameters load, other than to check them."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
     names: set[str] = set()
     (start,) = _cells(notebook, "parameters") or [0]
     for i, cell in enumerate(notebook.cells[start + 1 :], start + 2):
         if cell.cell_type == "code":
             try:
-                tree = ast.parse(TransformerManager().transform_cell(cell.source))
+                tree = ast.parse(kernels.as_python(cell.source))
             except SyntaxError as error:
                 raise ValueError(f"{path.name}, cell {i}, line {error.lineno}: {error.msg}") from None
             names.update(_loads(tree))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import io
 import logging
 import sys
 import tempfile
@@ -13,11 +12,11 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepfm_helpers.files import InUse, write_whole
-from deepfm_helpers.press import kernels, reruns, warm
+from deepfm_helpers.files import replacing
+from deepfm_helpers.press import reruns, warm
 from deepfm_helpers.sweeps import plans, runs
 
-EXPECTED = (kernels.RunFailed, InUse, ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError)
+EXPECTED = (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError)
 """Errors that a person can do something about; each ends the command with one line."""
 
 
@@ -106,6 +105,9 @@ def command_line() -> argparse.ArgumentParser:
     where = sub.add_mutually_exclusive_group()
     where.add_argument("--workers", type=_number, default=2, help="processes on this machine (default 2)")
     where.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tcp://host:8786")
+    sub.add_argument(
+        "--warm", action="store_true", help="fork kernels from a process that has loaded TensorFlow"
+    )
     sub.add_argument("--dry-run", action="store_true", help="list the runs and stop")
     sub.add_argument("--retry-failed", action="store_true", help="make failed runs again")
     sub.add_argument("--stop-on-failure", action="store_true", help="end with the first run that fails")
@@ -145,9 +147,6 @@ def _setting(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--threads", type=_number, default=1, help="threads that compute in a run (default 1)")
     sub.add_argument(
         "--timeout", type=_number, default=1800, help="seconds that a cell may take (default 1800)"
-    )
-    sub.add_argument(
-        "--warm", action="store_true", help="fork kernels from a process that has loaded TensorFlow"
     )
 
 
@@ -287,9 +286,8 @@ def _plot(o: argparse.Namespace) -> int:
     kinds = axes.figure.canvas.get_supported_filetypes()
     if target.suffix[1:] not in kinds:
         raise ValueError(f"{target}: cannot draw a file of this kind; choose from {', '.join(sorted(kinds))}")
-    content = io.BytesIO()
-    axes.figure.savefig(content, format=target.suffix[1:], bbox_inches="tight")
-    write_whole(target, content.getvalue())
+    with replacing(target) as part:
+        axes.figure.savefig(part, bbox_inches="tight")
     print(table.to_string())
     print(target)
     return 0

@@ -18,6 +18,7 @@ from deepfm_helpers.files import only_one, write_whole
 from deepfm_helpers.page import versions
 from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.press.digests import digest_of_run
+from deepfm_helpers.records import plain
 from deepfm_helpers.sweeps import plans, runs
 from deepfm_helpers.sweeps.plans import Plan, Run
 from deepfm_helpers.sweeps.runs import Result, Setting
@@ -81,9 +82,10 @@ def run(
         )
         if due:
             with _client(min(workers, len(due)), scheduler, say) as client:
-                _refuse_others(client, plan, folder)
+                proof = _proof(plan)
+                _refuse_others(client, proof, folder)
                 progress = _Progress(plan, len(due), say)
-                for result in _results(client, due, folder, setting, _proof(plan)):
+                for result in _results(client, due, folder, setting, proof):
                     _note(outcome, result)
                     progress.add(result)
                     if result.fatal:
@@ -99,28 +101,21 @@ def run(
 def _begin(plan: Plan, folder: Path, retry_failed: bool) -> tuple[Outcome, list[Run]]:
     """Write down what was asked for; return what is known of the runs, and those that are to be made."""
     write_whole(
-        folder / "sweep.yml", yaml.safe_dump(_plain(plan.resolved()), sort_keys=False, allow_unicode=True)
+        folder / "sweep.yml", yaml.safe_dump(plain(plan.resolved()), sort_keys=False, allow_unicode=True)
     )
     outcome, due = Outcome(), []
-    failed = runs.failed(folder)
     for one in plan.runs:
         place = runs.folder_of(folder, one.name)
-        if runs.is_finished(place):
+        state = runs.state_of(place)
+        if state == "finished":
             outcome.before.append(one.name)
-        elif one.name in failed and not retry_failed:
-            outcome.failed[one.name] = failed[one.name]
+        elif state == "failed" and not retry_failed:
+            outcome.failed[one.name] = runs.error_of(folder, one.name)
         else:
             due.append(one)
             for left in ("attempts", "error.txt"):
                 (place / left).unlink(missing_ok=True)
     return outcome, due
-
-
-def _plain(value):
-    """Lists for tuples, which YAML has no word for."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _note(outcome: Outcome, result: Result) -> None:
@@ -310,10 +305,10 @@ def _proves(proof: dict, folder: str) -> str | None:
     return _proved[key]
 
 
-def _refuse_others(client, plan: Plan, folder: Path) -> None:
+def _refuse_others(client, proof: dict, folder: Path) -> None:
     """Have every worker prove itself; one that is lost meanwhile, or comes later, does so at its first run."""
     with suppress(OSError):
-        found = client.run(_proves, _proof(plan), str(folder), on_error="return")
+        found = client.run(_proves, proof, str(folder), on_error="return")
         for worker, difference in found.items():
             if isinstance(difference, ImportError | AttributeError | TypeError):
                 raise SweepStopped(f"worker {worker} cannot run this book's code: {_first_line(difference)}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -217,7 +219,7 @@ def _seeds(asked: object) -> list:
             seeds += range(first, last + 1)
     if not seeds:
         raise PlanError(f"seeds: {asked!r} holds no seed, so there is nothing to run")
-    if twice := {seed for seed in seeds if seeds.count(seed) > 1} if len(seeds) < 10_000 else set():
+    if twice := [seed for seed, number in Counter(seeds).items() if number > 1]:
         raise PlanError(f"seeds: {', '.join(map(str, sorted(twice)))} stands twice")
     return seeds
 
@@ -316,21 +318,14 @@ def _runs(notebook: Path, points: list[dict]) -> list[Run]:
     code = digest_of_run(HERE, notebook)
     installed = versions()
     runs = []
-    for point in points:
-        parameters = reruns.complete(notebook, point)
+    for parameters in reruns.complete_all(notebook, points):
         of_data = fingerprint(parameters.get("dataset"))
         hashed = digest(notebook.stem, code, parameters, of_data, installed)
         runs.append(Run(f"{notebook.stem}-{hashed}", notebook, parameters, code, of_data))
     return runs
 
 
-_fingerprints: dict[str, str] = {}
-
-
+@cache
 def fingerprint(dataset: str | None) -> str | None:
     """The fingerprint of a dataset on this machine; None for a notebook that names none."""
-    if dataset is None:
-        return None
-    if dataset not in _fingerprints:
-        _fingerprints[dataset] = datasets.load(dataset).provenance.fingerprint
-    return _fingerprints[dataset]
+    return None if dataset is None else datasets.load(dataset).provenance.fingerprint

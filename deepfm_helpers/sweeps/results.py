@@ -506,10 +506,8 @@ def differences(run_a: str | Path, run_b: str | Path) -> pd.DataFrame:
 
 
 def _run_of(folder: str | Path) -> dict:
-    folder = Path(folder)
-    for run in runs.finished(folder.resolve().parent.parent) if (folder / "run.json").is_file() else ():
-        if run["name"] == folder.resolve().name:
-            return run
+    if run := runs.read(Path(folder)):
+        return run
     raise FileNotFoundError(f"{folder} is no folder of a finished run: it has no readable run.json")
 
 

@@ -9,7 +9,8 @@ import platform
 import socket
 import time
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -89,22 +90,17 @@ def execute(run: Run, sweep: str | Path, setting: Setting) -> Result:
         return Result(run.name, time.perf_counter() - started, f"{run.name}: {error}", fatal=full)
 
 
-class _alone:
-    """Holds a run's folder, after waiting for whoever holds it."""
-
-    def __init__(self, place: Path):
-        self.place = place
-
-    def __enter__(self):
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Hold a run's folder, after waiting for whoever holds it."""
+    with ExitStack() as stack:
         while True:
-            self.held = only_one(self.place)
             try:
-                return self.held.__enter__()
+                stack.enter_context(only_one(place))
+                break
             except InUse:
                 time.sleep(0.5)
-
-    def __exit__(self, *error):
-        return self.held.__exit__(*error)
+        yield
 
 
 def _execute(run: Run, place: Path, setting: Setting, started: float) -> Result:
@@ -182,10 +178,11 @@ def processor() -> str:
 
 def is_finished(place: Path) -> bool:
     """Whether a run's folder holds a readable ``run.json``."""
-    return _read(place) is not None
+    return read(place) is not None
 
 
-def _read(place: Path) -> dict | None:
+def read(place: Path) -> dict | None:
+    """What a finished run says of itself; None, with a warning if there is something unreadable, for any other."""
     try:
         found = json.loads((place / "run.json").read_text(encoding="utf-8"))
         if not isinstance(found, dict) or not {"name", "notebook", "parameters", "metrics"} <= set(found):
@@ -207,17 +204,17 @@ def finished(sweep: str | Path) -> list[dict]:
         FileNotFoundError, ValueError: see :func:`asked`.
     """
     places = [folder_of(sweep, name) for name in asked(sweep)]
-    return [content for place in places if (content := _read(place)) is not None]
+    return [content for place in places if (content := read(place)) is not None]
 
 
 def failed(sweep: str | Path) -> dict[str, str]:
     """The errors of the runs of a sweep that failed, by name; as :func:`finished`."""
-    found = {}
-    for name in asked(sweep):
-        place = folder_of(sweep, name)
-        if (place / "error.txt").is_file() and not is_finished(place):
-            found[name] = (place / "error.txt").read_text(encoding="utf-8").strip()
-    return found
+    return {name: error_of(sweep, name) for name, state in status(sweep).items() if state == "failed"}
+
+
+def error_of(sweep: str | Path, name: str) -> str:
+    """What a run that failed has left in its ``error.txt``."""
+    return (folder_of(sweep, name) / "error.txt").read_text(encoding="utf-8").strip()
 
 
 def in_one_line(error: str) -> str:
@@ -249,13 +246,13 @@ def asked(sweep: str | Path) -> list[str]:
 
 
 def status(sweep: str | Path) -> dict[str, str]:
-    """The state of each run: finished, failed, begun (and perhaps interrupted) or waiting."""
-    bad = failed(sweep)
+    """The state of each run of a sweep by name, see :func:`state_of`."""
+    return {name: state_of(folder_of(sweep, name)) for name in asked(sweep)}
 
-    def state(name: str) -> str:
-        place = folder_of(sweep, name)
-        if is_finished(place):
-            return "finished"
-        return "failed" if name in bad else "begun" if (place / "attempts").is_file() else "waiting"
 
-    return {name: state(name) for name in asked(sweep)}
+def state_of(place: Path) -> str:
+    """The state of the run with this folder: finished, failed, begun (and perhaps interrupted) or waiting."""
+    if is_finished(place):
+        return "finished"
+    left = {"failed": "error.txt", "begun": "attempts"}
+    return next((state for state, name in left.items() if (place / name).is_file()), "waiting")
