@@ -288,7 +288,9 @@ def test_a_run_that_is_being_made_is_waited_for(notebook):
 def test_a_failure_stops_no_other_run_and_only_what_is_asked_for_is_made_again(notebook):
     lines = []
     sweep = {"notebook": "tiny.ipynb", "grid": {"n": [1, 2, 3, 4]}, "seeds": "1-2"}
+    before = dict(os.environ)
     outcome = engine.run(Plan.of(sweep), "out", say=lines.append)
+    assert dict(os.environ) == before  # Dask has given it back
     names = {run.name: (run.parameters["seed"], run.parameters["n"]) for run in Plan.of(sweep).runs}
     assert sorted(names[name] for name in outcome.finished) == [(1, 1), (2, 1)]
     errors = {names[name]: error for name, error in outcome.failed.items()}

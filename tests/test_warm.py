@@ -271,7 +271,9 @@ def test_a_kernel_whose_parent_is_killed_is_dead_and_later_ones_are_cold(run, li
     assert light.reason == "the parent has ended with status -9"
 
 
-def test_a_kernel_with_variables_that_come_too_late_is_cold_and_says_why(run, light):
+def test_a_kernel_with_variables_that_come_too_late_is_cold_and_says_why(run, monkeypatch, request):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    light = request.getfixturevalue("light")
     told = r"OMP_NUM_THREADS='1' instead of None, so give a WarmParent"
     with pytest.warns(RuntimeWarning, match=told):
         metrics, _ = run(PARENT, manager=light.manager, environment={"OMP_NUM_THREADS": "1"})
@@ -279,6 +281,17 @@ def test_a_kernel_with_variables_that_come_too_late_is_cold_and_says_why(run, li
     late = {"DEEPFM_MIRROR": "http://127.0.0.1"}
     metrics, _ = run(PARENT, manager=light.manager, environment=late)
     assert metrics["parent"] == light.pid
+
+
+def test_a_run_tells_whether_its_kernel_was_forked(run, light, tmp_path):
+    run("1")
+    paths = tmp_path / "in" / "tiny.ipynb", tmp_path / "out.ipynb"
+    assert kernels.run(*paths, {}, 100, manager=light.manager).forked
+    assert not kernels.run(*paths, {}, 100).forked
+    with pytest.warns(RuntimeWarning, match="a new program and not warm"):
+        assert not kernels.run(
+            *paths, {}, 100, manager=light.manager, environment={"MKL_CBWR": "COMPATIBLE"}
+        ).forked
 
 
 def test_a_parent_passes_its_variables_on(run, monkeypatch, light):

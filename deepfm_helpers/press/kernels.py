@@ -32,10 +32,12 @@ class RunFailed(RuntimeError):
 
 
 class Ran(NamedTuple):
-    """What an executed notebook recorded, as :func:`metrics_of` reads it, and what it cost."""
+    """What an executed notebook recorded, as :func:`metrics_of` reads it, what it cost, and whether its kernel was a
+    copy of another process, see `warm`, or a new program."""
 
     metrics: dict[str, object]
     processor_seconds: float
+    forked: bool
 
 
 def run(
@@ -88,7 +90,7 @@ def run(
     except (CellTimeoutError, DeadKernelError) as error:
         raise RunFailed(f"{notebook.name}: {error}") from None
     write_whole(output, nbformat.writes(clean(executed)) + "\n")
-    return Ran(metrics_of(executed), starts.processor_seconds)
+    return Ran(metrics_of(executed), starts.processor_seconds, starts.forked)
 
 
 def _measuring(manager: type) -> type:
@@ -96,11 +98,14 @@ def _measuring(manager: type) -> type:
 
     class Measuring(manager):
         processor_seconds = math.nan
+        forked = False
 
         async def shutdown_kernel(self, *args, **how):
             with suppress(psutil.Error):
-                used = psutil.Process(self.provisioner.pid).cpu_times()
+                process = psutil.Process(self.provisioner.pid)
+                used = process.cpu_times()
                 Measuring.processor_seconds = used.user + used.system
+                Measuring.forked = process.ppid() != os.getpid()
             await super().shutdown_kernel(*args, **how)
 
     return Measuring

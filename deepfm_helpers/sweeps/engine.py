@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,17 +171,32 @@ def _client(workers: int, scheduler: str | None, say: Callable[[str], None]) -> 
             say(f"{_size(client)} workers at {scheduler}; dashboard {client.dashboard_link}")
             yield client
         return
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,  # papermill changes the working directory, which threads would share
-        processes=True,
-        memory_limit=0,
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    )
-    with _closing(cluster), _closing(Client(cluster)) as client:
+    with ExitStack() as stack:
+        stack.enter_context(_environment_kept())  # Dask sets variables of its workers in this process too
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,  # papermill changes the working directory, which threads would share
+            processes=True,
+            memory_limit=0,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+        stack.enter_context(_closing(cluster))
+        client = stack.enter_context(_closing(Client(cluster)))
         say(f"{workers} workers on this machine; dashboard {client.dashboard_link}")
         yield client
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Give this process its environment back at the end."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

@@ -122,7 +122,6 @@ def _execute(run: Run, place: Path, setting: Setting, started: float) -> Result:
 
 def _run_notebook(run: Run, place: Path, setting: Setting, started: float) -> str | None:
     """Run the notebook and write what it recorded; return what went wrong, or None."""
-    manager = _manager(setting)
     try:
         ran = kernels.run(
             run.notebook,
@@ -130,7 +129,7 @@ def _run_notebook(run: Run, place: Path, setting: Setting, started: float) -> st
             run.parameters,
             setting.timeout,
             environment=setting.environment(),
-            manager=manager,
+            manager=_manager(setting),
         )
     except kernels.RunFailed as error:
         return str(error)
@@ -149,7 +148,7 @@ def _run_notebook(run: Run, place: Path, setting: Setting, started: float) -> st
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": setting.threads,
-        "kernel": "cold" if manager is None else "warm",
+        "kernel": "warm" if ran.forked else "cold",
     }
     write_whole(place / "run.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return None
