@@ -7,9 +7,18 @@ from IPython.display import display
 
 CLAIM_MIME = "application/vnd.deepfm.claim+json"
 
+GROUNDS = {
+    "run": "checked by this page's run",
+    "records": "checked on recorded runs of today's code",
+    "algebra": "true by algebra: catches a slip in the code, and cannot fail otherwise",
+}
+"""What a claim can rest on."""
 
-def claim(statement: str, holds: object) -> None:
-    """State something about the data or the model that this run can refute.
+_SHOWN = {"run": "", "records": " (recorded runs)", "algebra": " (by algebra)"}
+
+
+def claim(statement: str, holds: object, *, on: str = "run") -> None:
+    """State something about the data or the model that a run can refute.
 
     A claim that holds is shown with a check mark and enters the book's ledger of claims; one that does not
     stops the notebook.
@@ -17,20 +26,24 @@ def claim(statement: str, holds: object) -> None:
     Args:
         statement: a sentence, in Markdown.
         holds: the result of the check, true or false.
+        on: what the check rests on, one of `GROUNDS`: numbers of this run, numbers of recorded runs, or neither.
 
     Raises:
         AssertionError: the claim does not hold.
         TypeError: ``holds`` is not a single truth value but, for example, an array of several.
+        ValueError: an unknown ground.
     """
+    if on not in GROUNDS:
+        raise ValueError(f"claim: on={on!r} is not one of {', '.join(GROUNDS)}")
     if not isinstance(holds, (bool, np.bool_)):
         raise TypeError(f"claim: holds must be True or False, not a {type(holds).__name__}")
     if not holds:
         raise AssertionError(f"this claim does not hold here: {statement}")
     statement = statement if statement.endswith(".") else f"{statement}."
     bundle = {
-        CLAIM_MIME: {"statement": statement, "line": sys._getframe(1).f_lineno},
-        "text/markdown": f'<span class="claim">✓</span> {statement}',
-        "text/plain": f"✓ {statement}",
+        CLAIM_MIME: {"statement": statement, "on": on, "line": sys._getframe(1).f_lineno},
+        "text/markdown": f'<span class="claim" title="{GROUNDS[on]}">✓{_SHOWN[on]}</span> {statement}',
+        "text/plain": f"✓{_SHOWN[on]} {statement}",
     }
     display(bundle, raw=True)
 

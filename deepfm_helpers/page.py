@@ -3,13 +3,14 @@
 import json
 import platform
 import time
+from datetime import date
 from html import escape
 from importlib import metadata
 
 from IPython import get_ipython
 from IPython.display import display
 
-from deepfm_helpers.records import plain
+from deepfm_helpers.records import Recorded, plain
 
 RUNTIME = ("tensorflow", "keras", "numpy", "scipy", "pandas", "matplotlib")  # can move a number or a figure
 
@@ -43,6 +44,17 @@ def lab(name: str, figure: str, **values: object) -> None:
     data = escape(json.dumps(plain(values)), quote=True)
     div = f'<div class="lab" data-lab="{escape(name)}" data-figure="{escape(figure)}" data-values="{data}"></div>'
     display({"text/html": div, "text/plain": f"lab: {name}, in the rendered page"}, raw=True)
+
+
+def origin(recorded: Recorded) -> str:
+    """Where the numbers of recorded runs come from, in Markdown: when, how many seeds, and how to make them again."""
+    seeds = len({run["parameters"]["seed"] for run in recorded.runs})
+    what = f"{seeds} seeds" if len(recorded.runs) == seeds else f"{len(recorded.runs)} runs of {seeds} seeds"
+    day = date.fromisoformat(recorded.date)
+    return (
+        f"*Recorded on MovieLens-1M: {what}, the last on {day.day} {day:%B %Y}. "
+        f"`make record NB={recorded.notebook}` makes these runs again.*"
+    )
 
 
 def versions() -> dict[str, str]:

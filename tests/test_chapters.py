@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import date
 from html import unescape
 from types import SimpleNamespace
 
@@ -70,6 +71,22 @@ def test_a_claim_that_holds_is_shown_with_its_line(shown):
     assert isinstance(shown[0][claims.CLAIM_MIME]["line"], int)
 
 
+@pytest.mark.parametrize(
+    ("on", "mark"), [("run", "✓"), ("records", "✓ (recorded runs)"), ("algebra", "✓ (by algebra)")]
+)
+def test_a_claim_says_what_it_rests_on(shown, on, mark):
+    claims.claim("so it is", True, on=on)
+    assert shown[0]["text/plain"] == f"{mark} so it is."
+    assert shown[0][claims.CLAIM_MIME]["on"] == on
+    assert claims.GROUNDS[on] in shown[0]["text/markdown"]
+
+
+def test_a_claim_on_no_known_ground_is_refused(shown):
+    with pytest.raises(ValueError, match="on='rumour' is not one of run, records, algebra"):
+        claims.claim("so it is", True, on="rumour")
+    assert shown == []
+
+
 def test_a_claim_that_does_not_hold_stops_the_notebook(shown):
     with pytest.raises(AssertionError, match="does not hold here: the moon is cheese"):
         claims.claim("the moon is cheese", False)
@@ -85,6 +102,14 @@ def test_a_claim_needs_one_truth_value(shown, holds):
 def test_say_shows_its_text_in_both_forms(shown):
     claims.say("**3** films")
     assert shown == [{"text/markdown": "**3** films", "text/plain": "**3** films"}]
+
+
+def test_where_recorded_numbers_come_from_is_said_in_a_sentence():
+    record = records.recorded("07_training")
+    day = date.fromisoformat(record.date)
+    told = page.origin(record)
+    assert f"{len(record.runs)} seeds, the last on {day.day} {day:%B %Y}." in told
+    assert "`make record NB=07_training`" in told
 
 
 def test_recorded_table_gives_mean_and_standard_deviation():
