@@ -18,6 +18,9 @@ from deepfm_helpers.press.checkout import Checkout
 from deepfm_helpers.press.kernels import as_python
 
 PACKAGE = "deepfm_helpers"
+FOLLOWED = {PACKAGE, "benchmarks"}
+"""The packages of the checkout whose imports are followed."""
+
 NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes"}
 """Modules that move no recorded number: they show, or check, or act only where several processes train together."""
 
@@ -120,7 +123,7 @@ def _modules(
         name = path.relative_to(here.root).as_posix()
         if name not in found and path.stem not in leave_out:
             text = path.read_text(encoding="utf-8")
-            found[name] = text if with_prose else _without_prose(text)
+            found[name] = text if with_prose else without_prose(text)
             due += _files(here, ast.parse(text))
     return found
 
@@ -132,7 +135,7 @@ def imported(here: Checkout, path: Path) -> set[Path]:
 
 def _files(here: Checkout, tree: ast.AST) -> Iterator[Path]:
     for name in _imports(tree):
-        if name.split(".")[0] == PACKAGE:
+        if name.split(".")[0] in FOLLOWED:
             path = here.root.joinpath(*name.split("."))
             for candidate in (path.with_suffix(".py"), path / "__init__.py"):
                 if candidate.is_file():
@@ -150,7 +153,7 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 @cache
-def _without_prose(text: str) -> str:
+def without_prose(text: str) -> str:
     """The code of a module, without comments, docstrings and layout."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
