@@ -74,7 +74,8 @@ else:
     assert a.conditions == ("trained and (not small)", "dataset == 'ml-1m'")
     assert b.conditions == ("trained and (not small)", "not (dataset == 'ml-1m')")
     assert c.conditions == ("no ImportError",)
-    assert a.definitions == ("trained = steps >= 40",)
+    assert a.definitions == ()
+    assert a.conditions_defined == ("trained = steps >= 40",)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +131,10 @@ def executed(path: Path, *cells: str, stated: dict[int, list[tuple]]) -> Path:
 def test_the_ledger_tells_grounds_definitions_and_conditions_and_counts(tmp_path):
     one = executed(
         tmp_path / "01_one.ipynb",
-        "a = f(x)\nclaim('A', a > 0)\nif ml_1m:\n    claim('Never', a < 9)\nif long:\n    claim('B', a < 1)",
+        "a = f(x)\nclaim('A', a > 0)\nif ml_1m:\n    claim('Never', a < 9)\n"
+        "long = n > 3\nif long:\n    claim('B', a < 1)",
         "claim('C', 1 == 1, on='algebra')\nclaim('D', recorded('01').x > a, on='records')",
-        stated={1: [(2, "A.", "run"), (6, "B.", "run")], 2: [(1, "C.", "algebra"), (2, "D.", "records")]},
+        stated={1: [(2, "A.", "run"), (7, "B.", "run")], 2: [(1, "C.", "algebra"), (2, "D.", "records")]},
     )
     two = executed(tmp_path / "02_two.ipynb", "%time claim('E', True)", stated={1: [(1, "E.", "run")]})
     page = ledger.ledger([one, two])
@@ -145,7 +147,8 @@ def test_the_ledger_tells_grounds_definitions_and_conditions_and_counts(tmp_path
         "1 checked on recorded runs or stored measurements, 1 true by algebra.",
         "",
         *("1. A.  ", "   `` a > 0 ``  ", "   where `` a = f(x) ``"),
-        *("1. B.  ", "   `` a < 1 ``  ", "   where `` a = f(x) ``  ", "   only if `` long ``"),
+        *("1. B.  ", "   `` a < 1 ``  ", "   where `` a = f(x) ``  "),
+        *("   only if `` long ``  ", "   where `` long = n > 3 ``"),
         *("1. C. *(true by algebra)*  ", "   `` 1 == 1 ``"),
         "1. D. *(checked on recorded runs or stored measurements)*  ",
         *("   `` recorded('01').x > a ``  ", "   where `` a = f(x) ``"),

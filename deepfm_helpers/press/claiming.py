@@ -29,17 +29,19 @@ class Claim:
         cell: the place of its cell in the notebook, from 0.
         call: the call; its lines are those of the cell.
         holds: the expression that has to be true.
+        definitions: the plain, short assignments above it that define what stands in the expression, without those of
+            the cell with which every chapter begins, the one that loads its data.
         conditions: of the branches that the call stands in, the outermost first.
-        definitions: the plain, short assignments above it that define what stands in the expression and the conditions;
-            without those of the cell with which every chapter begins, the one that loads its data.
+        conditions_defined: the same assignments for what stands in the conditions.
         on_records: whether the expression depends on numbers of earlier runs.
     """
 
     cell: int
     call: ast.Call
     holds: ast.expr
-    conditions: tuple[str, ...]
     definitions: tuple[str, ...]
+    conditions: tuple[str, ...]
+    conditions_defined: tuple[str, ...]
     on_records: bool
 
     @property
@@ -191,31 +193,32 @@ class _Reader:
         for call in ast.walk(value):
             if isinstance(call, ast.Call) and _name_of(call) == "claim":
                 holds = call.args[1] if len(call.args) > 1 else _keyword(call, "holds")
-                read = [holds, *map(_as_expression, self._conditions)]
                 self.claims[call] = Claim(
                     self.cell,
                     call,
                     holds,
+                    self._defining(holds),
                     tuple(self._conditions),
-                    tuple(dict.fromkeys(text for node in read for text in self._defining(node))),
+                    self._defining(*map(_as_expression, self._conditions)),
                     self._on_stored(holds),
                 )
 
-    def _defining(self, node: ast.AST) -> Iterator[str]:
-        """The definitions of the names and entries in an expression, in its order."""
-        free = set(_free(node))
-        for part in _in_order(node):
-            if isinstance(part, ast.Subscript | ast.Attribute) or (
-                isinstance(part, ast.Name) and part.id in free
-            ):
-                yield from self.definitions.get(ast.unparse(part), [])
+    def _defining(self, *expressions: ast.AST) -> tuple[str, ...]:
+        """The definitions of the names and entries in expressions, in their order."""
+        found = {}
+        for expression in expressions:
+            free = set(_free(expression))
+            for part in _in_order(expression):
+                if not isinstance(part, ast.Name) or part.id in free:
+                    found |= dict.fromkeys(self.definitions.get(ast.unparse(part), []))
+        return tuple(found)
 
 
 def _as_expression(condition: str) -> ast.AST:
     try:
         return ast.parse(condition, mode="eval")
     except SyntaxError:  # of a try
-        return ast.Module([], [])
+        return ast.Constant(None)
 
 
 def _in_order(node: ast.AST) -> Iterator[ast.AST]:

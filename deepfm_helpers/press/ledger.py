@@ -85,12 +85,15 @@ def _check(claim: Claim | None) -> str:
     """The lines below a statement: the expression, what defines its names, and when the claim is stated."""
     if claim is None:
         return "  \n   checked in the cell that states it"
-    lines = [_code(ast.unparse(claim.holds))]
-    if claim.definitions:
-        lines.append("where " + ", ".join(map(_code, claim.definitions)))
+    lines = [_code(ast.unparse(claim.holds)) + _where(claim.definitions)]
     if claim.conditions:
-        lines.append("only if " + " and ".join(map(_code, claim.conditions)))
+        conditions = " and ".join(map(_code, claim.conditions))
+        lines.append(f"only if {conditions}" + _where(claim.conditions_defined))
     return "".join(f"  \n   {line}" for line in lines)
+
+
+def _where(definitions: Iterable[str]) -> str:
+    return f"  \n   where {', '.join(map(_code, definitions))}" if definitions else ""
 
 
 def _code(text: str) -> str:
