@@ -60,5 +60,8 @@ def _unlike(stored: Mapping, fresh: Mapping, within: Mapping, where: str) -> Ite
     for name in sorted(stored.keys() | fresh.keys()):
         if stored.get(name) is None and name not in fresh:  # recorded by other runs of the notebook
             continue
-        sides = ({name: side[name]} if name in side else {} for side in (stored, fresh))
-        yield from unlike(*sides, within.get(name), where, sums=SUMS + ROUNDED)
+        if name in stored and name in fresh:
+            yield from unlike(stored[name], fresh[name], within.get(name), f"{where}, {name}", SUMS + ROUNDED)
+        else:
+            states = "is stored, and was not recorded now" if name in stored else "was not stored"
+            yield f"{where}, {name}: {states}"
