@@ -6,9 +6,9 @@ on the versions of its packages. A digest is taken once in a process, so that it
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
+from deepfm_helpers.page import versions
 from deepfm_helpers.press import digests
 from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.sweeps import plans
@@ -17,14 +17,10 @@ FOLDER = Path(__file__).parent
 FILES = ("ml-1m", "ml-100k")
 """The datasets that are files; all other rows are of ratings that are drawn, by code, or of pages."""
 
+PACKAGES = {"post": ("tensorflow", "keras", "numpy"), "readers": ("pandas",)}
+"""What programs that are not the book's import here; the peers have an environment of their own, `PINNED`."""
+
 PINNED = FOLDER / "peers-requirements.txt"
-OTHERS = {
-    "post": lambda: [f"{name}=={metadata.version(name)}" for name in ("keras", "tensorflow", "numpy")],
-    "readers": lambda: [f"pandas=={metadata.version('pandas')}"],
-    "deepctr": lambda: PINNED.read_text("utf-8").splitlines(),
-    "myfm": lambda: PINNED.read_text("utf-8").splitlines(),
-}
-"""The versions of the packages of a program that is not the book's."""
 
 
 def program(task: str, system: str) -> tuple[str, bool]:
@@ -38,20 +34,20 @@ def program(task: str, system: str) -> tuple[str, bool]:
     name = system.split(",")[0]
     if task == "rmse":
         of_answer = {answer: name for name in run.COMPARED for answer in run.answers_of(name)}
-        module = run.COMPARED[of_answer[system]][0]
-    elif task == "training" and name in ("book", "post", "deepctr"):
-        module = name
+        path = f"systems/{run.COMPARED[of_answer[system]][0]}"
     elif task == "reach":
-        module = run.REACHED[system][0]
-    elif task == "reading" and name in ("book", "post"):
-        return "systems/readers", name == "book"
+        path = f"systems/{run.REACHED[system][0]}"
+    elif task == "training":
+        path = f"systems/{name}"
     elif task == "scale":
-        module = "book"
-    elif task in (own := {"pages": "pages", "processes": "processes", "reruns": "rerunning"}):
-        return own[task], True
+        path = "systems/book"
+    elif task == "reading":
+        return "systems/readers", name == "book"
     else:
+        path = {"reruns": "rerunning"}.get(task, task)
+    if not (FOLDER / f"{path}.py").is_file():
         raise LookupError(f"{task}: nothing measures {system}")
-    return f"systems/{module}", module == "book"
+    return path, path == "systems/book" or not path.startswith("systems/")
 
 
 def digest(task: str, system: str) -> str:
@@ -66,11 +62,19 @@ def digest(task: str, system: str) -> str:
 @cache
 def _digest(path: str, books: bool) -> str:
     text = (FOLDER / f"{path}.py").read_text("utf-8")
-    reached = digests.reached(HERE, text)
+    reached = digests.reached(HERE, text, leave_out=("results", "origin"))  # which keep rows
     if books:
         return digests.digest(digests.without_prose(text), reached)
     own = {name: code for name, code in reached.items() if name.startswith(f"{FOLDER.name}/")}
-    return digests.digest(digests.without_prose(text), own, OTHERS[Path(path).name]())
+    return digests.digest(digests.without_prose(text), own, _versions(Path(path).name))
+
+
+def _versions(name: str) -> list[str]:
+    """The versions of the packages of a program that is not the book's."""
+    if name not in PACKAGES:
+        return PINNED.read_text("utf-8").splitlines()
+    installed = versions()
+    return [f"{package}=={installed[package]}" for package in PACKAGES[name]]
 
 
 def fingerprint(data: str) -> str | None:

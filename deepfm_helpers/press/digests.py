@@ -85,12 +85,13 @@ def digest_of_module(here: Checkout, name: str, *others: object) -> str:
     return digest(reached(here, f"import {PACKAGE}.{name}"), others)
 
 
-def reached(here: Checkout, source: str) -> dict[str, str]:
+def reached(here: Checkout, source: str, leave_out: Collection[str] = ()) -> dict[str, str]:
     """The files that ``source`` reaches, with what counts of each: modules by import, records and notebooks by name.
 
     Args:
         here: the checkout.
         source: Python code.
+        leave_out: names of modules that do not count, nor what they alone import.
 
     Returns:
         From path below the root to the code of a module, the digest of a notebook that the source runs, or the SHA-256
@@ -98,7 +99,7 @@ def reached(here: Checkout, source: str) -> dict[str, str]:
     """
     tree = ast.parse(source)
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
-    found = _modules(here, tree, with_prose=looks_at_source)
+    found = _modules(here, tree, with_prose=looks_at_source, leave_out=leave_out)
     for path in [*(here.package / "records").glob("*.json"), here.root / "benchmarks" / "results.json"]:
         if path.is_file() and (path.stem in source or (path.stem == "results" and "measurements(" in source)):
             found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
