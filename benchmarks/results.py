@@ -6,9 +6,12 @@ import os
 import platform
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 from statistics import median, stdev
+
+from benchmarks import origin
 
 FILE = Path(__file__).with_name("results.json")
 FIELDS = {
@@ -21,7 +24,13 @@ FIELDS = {
     "n": int,
     "seconds": float,
     "machine": dict,
+    "date": str,
+    "fingerprint": str,
+    "digest": str,
 }
+MAY_LACK = {"date": None, "fingerprint": None, "digest": None}
+"""What rows lack that are older than these fields; and a fingerprint, what was measured on no file."""
+
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
 
 
@@ -43,12 +52,17 @@ def row(
         machine: see `machine`.
 
     Returns:
-        The row, checked: `value` is the median of the repeats, `spread` their standard deviation, 0 for a single one.
+        The row, checked: `value` is the median of the repeats, `spread` their standard deviation, 0 for a single one;
+        with the date, the fingerprint of the data and a digest of the code, see `origin`.
+
+    Raises:
+        LookupError: nothing measures this system.
     """
     values = [float(v) for v in values]
     spread = stdev(values) if len(values) > 1 else 0.0
-    named = (task, system, data, metric, float(median(values)), spread, len(values), float(seconds), machine)
-    return checked(dict(zip(FIELDS, named, strict=True)))
+    measured = (float(median(values)), spread, len(values), float(seconds), machine)
+    made = (date.today().isoformat(), origin.fingerprint(data), origin.digest(task, system))
+    return checked(dict(zip(FIELDS, (task, system, data, metric, *measured, *made), strict=True)))
 
 
 def ratio_row(
@@ -70,6 +84,8 @@ def checked(one: dict) -> dict:
         raise ValueError(f"a row has the fields {', '.join(FIELDS)}, not {', '.join(one)}")
     for name, kind in FIELDS.items():
         value = one[name]
+        if value is None and name in MAY_LACK:
+            continue
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ValueError(f"{name} = {value!r} is not of type {kind.__name__}")
         if kind is str and not value:
@@ -83,7 +99,7 @@ def checked(one: dict) -> dict:
 
 def read(file: Path = FILE) -> list[dict]:
     """The stored rows, checked; none without the file."""
-    return [checked(one) for one in json.loads(file.read_text("utf-8"))] if file.exists() else []
+    return [checked(MAY_LACK | one) for one in json.loads(file.read_text("utf-8"))] if file.exists() else []
 
 
 def store(rows: Iterable[dict], file: Path = FILE) -> None:

@@ -29,10 +29,12 @@ STORED = [
 STAGES = {
     "lint": ["-m", "ruff", "check", "."],
     "layout": ["-m", "ruff", "format", "--check", "."],
-    "unit tests": [*PYTEST, "tests", "-m", "not reruns and not browser"],
+    "unit tests": [*PYTEST, "tests", "-m", "not reruns and not browser and not records"],
     "stored outputs": STORED,
     "other numerics": STORED,
     "reruns": [*PYTEST, "tests", "-m", "reruns"],
+    # "records": ["-m", "deepfm_helpers.sweeps.recording", "--stale"],
+    # "one record again": [*PYTEST, "tests/test_spot_check.py", "-m", "records"],
     "pages": ["-m", "deepfm_helpers.press", "stored"],
     "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together
 }

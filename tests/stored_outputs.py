@@ -90,10 +90,12 @@ def _record_differences(stored: dict, fresh: dict) -> list[str]:
     return shown + list(unlike(values, fresh["data"][RECORD_MIME], within))
 
 
-def unlike(stored: object, fresh: object, within: float | None = None, name: str = "record"):
+def unlike(
+    stored: object, fresh: object, within: float | None = None, name: str = "record", sums: float = SUMS
+):
     """Yield every place, in words, where a recorded value and that of a fresh run are not the same.
 
-    Numbers may differ by ``within``. Without it whole numbers may not differ, and floats by :data:`SUMS`.
+    Numbers may differ by ``within``. Without it whole numbers may not differ, and floats by ``sums`` of their size.
     """
     if isinstance(stored, dict) and isinstance(fresh, dict):
         for key in stored.keys() - fresh.keys():
@@ -101,23 +103,23 @@ def unlike(stored: object, fresh: object, within: float | None = None, name: str
         for key in fresh.keys() - stored.keys():
             yield f"{name}[{key!r}] of this run is not stored"
         for key in stored.keys() & fresh.keys():
-            yield from unlike(stored[key], fresh[key], within, f"{name}[{key!r}]")
+            yield from unlike(stored[key], fresh[key], within, f"{name}[{key!r}]", sums)
     elif isinstance(stored, list) and isinstance(fresh, list) and len(stored) == len(fresh):
         for i, pair in enumerate(zip(stored, fresh, strict=True)):
-            yield from unlike(*pair, within, f"{name}[{i}]")
-    elif not _same(stored, fresh, within):
+            yield from unlike(*pair, within, f"{name}[{i}]", sums)
+    elif not _same(stored, fresh, within, sums):
         given = "" if within is None else f" (within {within})"
         yield f"{name}: stored {stored!r}, in this run {fresh!r}{given}"
 
 
-def _same(stored: object, fresh: object, within: float | None) -> bool:
+def _same(stored: object, fresh: object, within: float | None, sums: float) -> bool:
     if not (_is_number(stored) and _is_number(fresh)):
         return type(stored) is type(fresh) and stored == fresh
     if within is not None:
         return abs(stored - fresh) <= within
     if isinstance(stored, int) and isinstance(fresh, int):
         return stored == fresh
-    return math.isclose(stored, fresh, rel_tol=SUMS, abs_tol=ZERO)
+    return math.isclose(stored, fresh, rel_tol=sums, abs_tol=ZERO)
 
 
 def _is_number(value: object) -> bool:

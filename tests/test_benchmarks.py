@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,10 +12,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import results, run  # noqa: E402
+from benchmarks import origin, results, run  # noqa: E402
 from deepfm_helpers._keras import keras  # noqa: E402
 
 MACHINE = {"cores": 2}
+
+
+@pytest.fixture(autouse=True)
+def known_data(monkeypatch):
+    """The datasets are at hand, and need not be read."""
+    monkeypatch.setattr(origin.plans, "fingerprint", lambda name: name * 2)
+    monkeypatch.setattr(origin.plans, "fingerprint_at_hand", lambda name: name * 2)
 
 
 def row(**changes) -> dict:
@@ -29,7 +37,7 @@ def test_repeats_become_their_median_and_spread():
 
 
 def test_a_single_measurement_has_no_spread():
-    assert results.row("a", "b", "c", "d", [7], 1, MACHINE)["spread"] == 0.0
+    assert results.row("training", "post", "ml-1m", "seconds", [7], 1, MACHINE)["spread"] == 0.0
 
 
 def test_ratios_are_taken_round_by_round():
@@ -53,17 +61,99 @@ def test_ratios_need_the_same_rounds():
         {"n": True},
         {"system": ""},
         {"machine": "here"},
+        {"digest": ""},
+        {"date": 20261126},
         {"host": "here"},
     ],
 )
 def test_a_malformed_row_is_refused(changes):
-    with pytest.raises(ValueError, match="value|spread|seconds|n|system|machine|fields"):
+    with pytest.raises(ValueError, match="value|spread|seconds|n|system|machine|digest|date|fields"):
         results.checked(row(**changes))
 
 
 def test_a_row_without_a_field_is_refused():
     with pytest.raises(ValueError, match="fields"):
         results.checked({name: value for name, value in row().items() if name != "n"})
+
+
+def test_a_row_says_of_which_day_data_and_code_it_is():
+    one = row()
+    assert one["date"] == date.today().isoformat()
+    assert one["fingerprint"] == "ml-1mml-1m"
+    assert one["digest"] == origin.digest("training", "book")
+    drawn = results.row("scale", "book", "planted, 4 million", "seconds", [1.0], 1.0, MACHINE)
+    assert drawn["fingerprint"] is None
+
+
+def test_every_stored_system_and_every_compared_one_has_its_program():
+    stored = [(one["task"], system) for one in results.read() for system in one["system"].split(" / ")]
+    compared = [("rmse", answer) for name in run.COMPARED for answer in run.answers_of(name)]
+    for task, system in {*compared, *(what for what in stored if what[0] != "rmse")}:
+        path, _ = origin.program(task, system)
+        assert (origin.FOLDER / f"{path}.py").is_file()
+    assert origin.program("rmse", "DeepFM full, mean of 5") == ("systems/book", True)
+    assert origin.program("rmse", "myFM full, rank 32, 512 iterations") == ("systems/myfm", False)
+    assert origin.program("reading", "post") == ("systems/readers", False)
+    for task, system in (("rmse", "DeepFM of last year"), ("speed", "book"), ("training", "pen and paper")):
+        with pytest.raises(LookupError):
+            origin.program(task, system)
+
+
+def test_a_row_of_the_book_hangs_on_all_that_it_reaches_others_on_their_own_files(monkeypatch):
+    asked = {}
+
+    def reached(*_, **how):
+        path = "benchmarks/systems/protocol.py"
+        return {path: asked["protocol"], "deepfm_helpers/models.py": asked["models"]}
+
+    def digest_with(task, system, **changes):
+        asked.update({"protocol": "a", "models": "b"} | changes)
+        origin._digest.cache_clear()
+        return origin.digest(task, system)
+
+    monkeypatch.setattr(origin.digests, "reached", reached)
+    book, ratio, post = ("training", "book"), ("training", "book, XLA / post"), ("training", "post")
+    for what in (book, ratio, ("reading", "book"), ("pages", "book")):
+        assert digest_with(*what) != digest_with(*what, models="c")
+    for what in (post, ("training", "deepctr"), ("rmse", "myFM full, rank 10"), ("reading", "post")):
+        assert digest_with(*what) == digest_with(*what, models="c")
+        assert digest_with(*what) != digest_with(*what, protocol="c")
+    before = digest_with(*post), digest_with(*ratio), digest_with(*book)
+    monkeypatch.setattr(origin, "versions", lambda: dict.fromkeys(("tensorflow", "keras", "numpy"), "0"))
+    after = digest_with(*post), digest_with(*ratio), digest_with(*book)
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True]
+    origin._digest.cache_clear()
+
+
+def test_the_book_reaches_its_models_and_the_splits():
+    found = origin.digests.reached(origin.HERE, (origin.FOLDER / "systems/book.py").read_text())
+    assert {"deepfm_helpers/models.py", "benchmarks/splits.py", "benchmarks/systems/protocol.py"} <= set(
+        found
+    )
+
+
+def test_stale_rows_are_listed_by_task_and_system_with_the_reasons(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "results.json"
+    old = {name: value for name, value in row(system="post").items() if name not in results.MAY_LACK}
+    file.write_text(json.dumps([old]))
+    assert results.read(file) == [row(system="post") | results.MAY_LACK]
+    rows = [
+        *results.read(file),
+        row(),
+        row(system="deepctr", digest="d" * 16),
+        row(system="deepctr", digest="d" * 16, fingerprint="other"),
+        row(task="rmse", system="DeepFM of last year"),
+    ]
+    assert origin.stale(rows) == {
+        ("rmse", "DeepFM of last year"): ["nothing measures it today"],
+        ("training", "deepctr"): ["measured with other code or packages", "measured on other data"],
+        ("training", "post"): ["no digest of its code"],
+    }
+    assert run.print_stale(rows) == 1
+    assert "training   post: no digest of its code\n" in capsys.readouterr().out
+    assert run.print_stale([row()]) == 0
+    monkeypatch.setattr(results, "read", lambda: [row()])
+    assert run.main(["--stale"]) == 0
 
 
 def test_a_new_measurement_replaces_only_its_own(tmp_path):

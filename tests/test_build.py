@@ -20,7 +20,6 @@ from deepfm_helpers.press import (
     checks,
     executing,
     kernels,
-    ledger,
     site,
 )
 from deepfm_helpers.press.checkout import HERE, BuildFailed, Checkout
@@ -104,8 +103,8 @@ def test_execute_stores_outputs_and_ledger_and_nothing_that_a_check_refuses(here
     assert kernels.metrics_of(one) == {"double": 2}
     ledger = (here.root / "book" / "ledger.md").read_text()
     assert "## [A chapter](../notebooks/01_one.ipynb)" in ledger
-    assert "1. twice 1 is even.  \n   `` 2 * seed % 2 == 0 ``" in ledger
-    assert "Claims in all: 1." in ledger
+    assert "1. twice 1 is even.  \n   `` 2 * seed % 2 == 0 ``\n" in ledger
+    assert "In all: 1 claim: 1 checked on the numbers of the chapter's own run." in ledger
 
 
 def test_a_book_is_built_once_and_then_only_what_changed(here, capsys):
@@ -496,10 +495,3 @@ def wait_until(holds, seconds: float = 120) -> None:
     while not holds():
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.2)
-
-
-def test_the_check_of_a_claim_is_found_in_its_cell():
-    source = "for n in (1, 2):\n    claim(\n        f'{n}',\n        n > 0,\n    )\nclaim('b', holds=x == y)"
-    assert ledger._check_of(source, 2) == "`` n > 0 ``"
-    assert ledger._check_of(source, 6) == "`` x == y ``"
-    assert ledger._check_of("%time claim('a', True)", 1) == "checked in the cell that states it"

@@ -11,6 +11,7 @@ import yaml
 from deepfm_helpers import records
 from deepfm_helpers.press import checks, kernels, reruns
 from deepfm_helpers.press.checkout import DEFAULT, HERE
+from deepfm_helpers.press.claiming import claims_of
 from deepfm_helpers.press.ledger import ledger
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,3 +90,14 @@ def test_a_record_is_of_the_runs_that_its_sweep_asks_for():
         assert record.parameters["dataset"] == "ml-1m"
         assert [run["parameters"]["seed"] for run in record.runs] == seeds[name]
         assert all(run["metrics"] for run in record.runs)
+
+
+@every_chapter
+def test_a_claim_on_stored_numbers_says_so_and_no_other_does(path):
+    wrong = [
+        f"{claim.statement}: on={claim.on!r}, and its expression "
+        + ("reads recorded numbers" if claim.on_records else "reads none that were recorded")
+        for claim in claims_of(nbformat.read(path, as_version=4))
+        if (claim.on == "records") != claim.on_records
+    ]
+    assert wrong == []

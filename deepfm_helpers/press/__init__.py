@@ -4,7 +4,7 @@ The press works on a checkout of the book and uses the modules that a reader imp
 module here uses only modules that stand above it::
 
     checkout, kernels, printing, pages, forking
-    digests, checks, addresses, ledger, reruns, warm
-    jobs, live
+    digests, checks, addresses, claiming, reruns, warm
+    jobs, live, ledger
     executing, site
 """

@@ -18,6 +18,9 @@ from deepfm_helpers.press.checkout import Checkout
 from deepfm_helpers.press.kernels import as_python
 
 PACKAGE = "deepfm_helpers"
+FOLLOWED = {PACKAGE, "benchmarks"}
+"""The packages of the checkout whose imports are followed."""
+
 NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes"}
 """Modules that move no recorded number: they show, or check, or act only where several processes train together."""
 
@@ -82,12 +85,13 @@ def digest_of_module(here: Checkout, name: str, *others: object) -> str:
     return digest(reached(here, f"import {PACKAGE}.{name}"), others)
 
 
-def reached(here: Checkout, source: str) -> dict[str, str]:
+def reached(here: Checkout, source: str, leave_out: Collection[str] = ()) -> dict[str, str]:
     """The files that ``source`` reaches, with what counts of each: modules by import, records and notebooks by name.
 
     Args:
         here: the checkout.
         source: Python code.
+        leave_out: names of modules that do not count, nor what they alone import.
 
     Returns:
         From path below the root to the code of a module, the digest of a notebook that the source runs, or the SHA-256
@@ -95,7 +99,7 @@ def reached(here: Checkout, source: str) -> dict[str, str]:
     """
     tree = ast.parse(source)
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
-    found = _modules(here, tree, with_prose=looks_at_source)
+    found = _modules(here, tree, with_prose=looks_at_source, leave_out=leave_out)
     for path in [*(here.package / "records").glob("*.json"), here.root / "benchmarks" / "results.json"]:
         if path.is_file() and (path.stem in source or (path.stem == "results" and "measurements(" in source)):
             found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
@@ -120,7 +124,7 @@ def _modules(
         name = path.relative_to(here.root).as_posix()
         if name not in found and path.stem not in leave_out:
             text = path.read_text(encoding="utf-8")
-            found[name] = text if with_prose else _without_prose(text)
+            found[name] = text if with_prose else without_prose(text)
             due += _files(here, ast.parse(text))
     return found
 
@@ -132,7 +136,7 @@ def imported(here: Checkout, path: Path) -> set[Path]:
 
 def _files(here: Checkout, tree: ast.AST) -> Iterator[Path]:
     for name in _imports(tree):
-        if name.split(".")[0] == PACKAGE:
+        if name.split(".")[0] in FOLLOWED:
             path = here.root.joinpath(*name.split("."))
             for candidate in (path.with_suffix(".py"), path / "__init__.py"):
                 if candidate.is_file():
@@ -150,7 +154,7 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 @cache
-def _without_prose(text: str) -> str:
+def without_prose(text: str) -> str:
     """The code of a module, without comments, docstrings and layout."""
     tree = ast.parse(text)
     for node in ast.walk(tree):

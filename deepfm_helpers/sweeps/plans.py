@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from deepfm_helpers import datasets
+from deepfm_helpers import datasets, fetching
 from deepfm_helpers.page import versions
 from deepfm_helpers.press import reruns
 from deepfm_helpers.press.checkout import HERE
@@ -50,7 +50,7 @@ class Plan:
 
     @classmethod
     def read(
-        cls, path: str | Path, changes: Mapping[str, Sequence] | None = None, limit: int = LIMIT
+        cls, path: str | Path, changes: Mapping[str, Sequence] | None = None, limit: int = LIMIT, **how
     ) -> Plan:
         """The plan of a sweep file: YAML, with several sweeps separated by ``---``.
 
@@ -60,6 +60,7 @@ class Plan:
             path: the file.
             changes: values by parameter, in place of those that the file gives for it.
             limit: as many runs are allowed.
+            how: `fingerprint_of`, see :meth:`of`.
 
         Raises:
             PlanError: the file cannot be read, or see :meth:`of`.
@@ -73,7 +74,8 @@ class Plan:
             raise PlanError(f"{path}: not readable as YAML: {_in_one_line(error)}") from None
         except PlanError as error:
             raise PlanError(f"{path}: {error}") from None
-        return cls.of(*asked, changes=changes, limit=limit, beside=path.resolve().parent, where=str(path))
+        beside = path.resolve().parent
+        return cls.of(*asked, changes=changes, limit=limit, beside=beside, where=str(path), **how)
 
     @classmethod
     def of(
@@ -83,6 +85,7 @@ class Plan:
         limit: int = LIMIT,
         beside: Path | None = None,
         where: str = "sweep",
+        fingerprint_of: Callable[[str | None], str | None] | None = None,
     ) -> Plan:
         """The plan of sweeps that are given as dicts, with the keys of a sweep file.
 
@@ -93,6 +96,9 @@ class Plan:
         - ``points``: further single runs, each a dict of parameters.
         - ``sample``: further runs drawn at random: ``number``, ``seed`` (1) and ``ranges``, parameter → [low, high]
           (whole numbers if both are) or [low, high, log].
+
+        What the runs are to be compared with is asked of `fingerprint_of`; by default :func:`fingerprint`, which
+        fetches data that is not on this machine.
 
         Raises:
             PlanError: an unknown key, nothing to run, a parameter that is given twice or that the notebook does not
@@ -109,7 +115,9 @@ class Plan:
                 if total > limit:
                     raise PlanError(f"{total:,} runs are more than {limit:,}; to run them, give a limit")
                 notebook = _notebook(sweep, beside)
-                for run in _runs(notebook, _points(_changed(sweep, changes or {}))):
+                for run in _runs(
+                    notebook, _points(_changed(sweep, changes or {})), fingerprint_of or fingerprint
+                ):
                     runs.setdefault(run.name, run)
             except (PlanError, TypeError, ValueError) as error:
                 raise PlanError(f"{place}: {error}") from None
@@ -314,12 +322,12 @@ def _notebook(sweep: Mapping, beside: Path | None) -> Path:
     raise PlanError(f"no notebook {name} in {', '.join(map(str, dict.fromkeys(places)))}")
 
 
-def _runs(notebook: Path, points: list[dict]) -> list[Run]:
+def _runs(notebook: Path, points: list[dict], fingerprint_of: Callable) -> list[Run]:
     code = digest_of_run(HERE, notebook)
     installed = versions()
     runs = []
     for parameters in reruns.complete_all(notebook, points):
-        of_data = fingerprint(parameters.get("dataset"))
+        of_data = fingerprint_of(parameters.get("dataset"))
         hashed = digest(notebook.stem, code, parameters, of_data, installed)
         runs.append(Run(f"{notebook.stem}-{hashed}", notebook, parameters, code, of_data))
     return runs
@@ -329,3 +337,11 @@ def _runs(notebook: Path, points: list[dict]) -> list[Run]:
 def fingerprint(dataset: str | None) -> str | None:
     """The fingerprint of a dataset on this machine; None for a notebook that names none."""
     return None if dataset is None else datasets.load(dataset).provenance.fingerprint
+
+
+def fingerprint_at_hand(dataset: str | None) -> str | None:
+    """As :func:`fingerprint`; but None too for data that would have to be fetched."""
+    folders = [folder for folder in (fetching.data_folder(), fetching.cache_folder()) if folder]
+    fetched = dataset in fetching.DATASETS
+    here = not fetched or any(fetching.within(folder, dataset) for folder in folders)
+    return fingerprint(dataset) if here else None

@@ -1,19 +1,25 @@
 """The stored records of MovieLens-1M: sweep files, their runs, and what they recorded, for the chapters to read.
 
 ``python -m deepfm_helpers.sweeps.recording`` makes the runs of the sweep files in ``book/`` and stores what they
-recorded; runs that are finished are not made again, so that it can be interrupted at any time.
+recorded; runs that are finished are not made again, so that it can be interrupted at any time. With ``--stale`` it
+makes nothing, and names the records that are not those of today's code.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from deepfm_helpers.files import InUse, write_whole
+from deepfm_helpers.page import RUNTIME
 from deepfm_helpers.press.checkout import HERE, BuildFailed, Checkout
+from deepfm_helpers.records import Recorded, recorded
 from deepfm_helpers.sweeps import engine, plans, runs
 
 FILES = ("records.yml", "gallery.yml")
@@ -120,6 +126,62 @@ def _made(here: Checkout, plan: plans.Plan, sweep: Path, **how) -> list[Path]:
     return store(here, sweep)
 
 
+def stale(here: Checkout) -> dict[str, list[str]]:
+    """The records that are not what the sweep files would record today, each with the reasons, in words.
+
+    A record is compared with the digest of the notebook's code, the fingerprint of the data (where the data is on this
+    machine), the locked versions of the packages, and the runs that are asked for.
+    """
+    wanted: dict[str, dict[str, plans.Run]] = {}
+    for name in FILES:
+        plan = plans.Plan.read(here.root / "book" / name, fingerprint_of=plans.fingerprint_at_hand)
+        for run in plan.runs:
+            wanted.setdefault(run.notebook.stem, {})[run.name] = run
+    stored = {path.stem for path in (here.package / "records").glob("*.json")}
+    reasons = {
+        name: _unlike(here, recorded(name), [*wanted.get(name, {}).values()])
+        if name in stored
+        else ["is not stored"]
+        for name in sorted(stored | wanted.keys())
+    }
+    return {name: found for name, found in reasons.items() if found}
+
+
+def _unlike(here: Checkout, record: Recorded, runs: Sequence[plans.Run]) -> list[str]:
+    """In what a record differs from what its runs would record today."""
+    if not runs:
+        return [f"no run of it is asked for in {' or '.join(FILES)}"]
+    found = []
+    if record.digest is None:
+        found.append("has no digest of its code")
+    elif record.digest != runs[0].digest:
+        found.append("was made by other code")
+    if runs[0].fingerprint not in (None, record.fingerprint):
+        found.append("was made from other data")
+    locked = _locked(here, record.versions["python"])
+    if unlike := [name for name in locked if record.versions.get(name) != locked[name]]:
+        words = [f"{name} {record.versions.get(name, 'unknown')} (locked: {locked[name]})" for name in unlike]
+        found.append(f"was made with {', '.join(words)}")
+    made = [run["parameters"] for run in record.runs]
+    if missing := [run.parameters for run in runs if run.parameters not in made]:
+        seeds = ", ".join(map(str, sorted({parameters["seed"] for parameters in missing})))
+        found.append(f"lacks {len(missing)} of the {len(runs)} runs that are asked for (seed {seeds})")
+    return found
+
+
+def _locked(here: Checkout, python: str) -> dict[str, str]:
+    """The versions in ``constraints.txt`` of the packages that can move a number, for a version of Python."""
+    found = {}
+    for line in (here.root / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if re.match(r"[\w.-]+==", line):
+            pin = Requirement(line.rstrip(" \\"))
+            if pin.name in RUNTIME and (
+                not pin.marker or pin.marker.evaluate({"python_full_version": python})
+            ):
+                found[pin.name] = str(pin.specifier).removeprefix("==")
+    return found
+
+
 def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
     """The command line; returns 0 only if all went well."""
     parser = argparse.ArgumentParser(
@@ -127,9 +189,14 @@ def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
     )
     parser.add_argument("notebooks", nargs="*", metavar="NN", help="which ones, such as 04; all by default")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
+    parser.add_argument(
+        "--stale", action="store_true", help="make nothing: print the records that are not of today"
+    )
     o = parser.parse_args(arguments)
     setting = runs.Setting(timeout=7200, warm=True)
     try:
+        if o.stale:
+            return _print_stale(here, o.notebooks)
         made = make(
             here,
             o.notebooks,
@@ -147,6 +214,20 @@ def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
     for path in made:
         print(path.relative_to(here.root).as_posix())
     return 0
+
+
+def _print_stale(here: Checkout, names: Sequence[str]) -> int:
+    """Print the stale records, of all notebooks or of some; return 1 if there are any."""
+    chosen = {path.stem for path in here.select(names)} if names else None
+    found = {name: reasons for name, reasons in stale(here).items() if chosen is None or name in chosen}
+    for name, reasons in found.items():
+        print(f"{name}: {'; '.join(reasons)}")
+    print(
+        f"{len(found)} records are not of today's code, data and versions"
+        if found
+        else "all records are of today"
+    )
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

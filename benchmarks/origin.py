@@ -1,0 +1,108 @@
+"""What a measured row comes from: the code that can move it, as a digest, and its data, as a fingerprint.
+
+A row of the book depends on all that its program reaches by import; one of another system on the files of its own and
+on the versions of its packages. A digest is taken once in a process, so that it is of the code that was measured.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+from deepfm_helpers.page import versions
+from deepfm_helpers.press import digests
+from deepfm_helpers.press.checkout import HERE
+from deepfm_helpers.sweeps import plans
+
+FOLDER = Path(__file__).parent
+FILES = ("ml-1m", "ml-100k")
+"""The datasets that are files; all other rows are of ratings that are drawn, by code, or of pages."""
+
+PACKAGES = {"post": ("tensorflow", "keras", "numpy"), "readers": ("pandas",)}
+"""What programs that are not the book's import here; the peers have an environment of their own, `PINNED`."""
+
+PINNED = FOLDER / "peers-requirements.txt"
+
+
+def program(task: str, system: str) -> tuple[str, bool]:
+    """The program that measures a system, as a path without its ending, and whether it measures the book.
+
+    Raises:
+        LookupError: nothing measures such a system.
+    """
+    from benchmarks import run  # which uses this module
+
+    name = system.split(",")[0]
+    if task == "rmse":
+        of_answer = {answer: name for name in run.COMPARED for answer in run.answers_of(name)}
+        path = f"systems/{run.COMPARED[of_answer[system]][0]}"
+    elif task == "reach":
+        path = f"systems/{run.REACHED[system][0]}"
+    elif task == "training":
+        path = f"systems/{name}"
+    elif task == "scale":
+        path = "systems/book"
+    elif task == "reading":
+        return "systems/readers", name == "book"
+    else:
+        path = {"reruns": "rerunning"}.get(task, task)
+    if not (FOLDER / f"{path}.py").is_file():
+        raise LookupError(f"{task}: nothing measures {system}")
+    return path, path == "systems/book" or not path.startswith("systems/")
+
+
+def digest(task: str, system: str) -> str:
+    """Sixteen digits over all that can move a row of a system, or of the two of a ratio.
+
+    Raises:
+        LookupError: see :func:`program`.
+    """
+    return digests.digest([_digest(*program(task, one)) for one in system.split(" / ")])
+
+
+@cache
+def _digest(path: str, books: bool) -> str:
+    text = (FOLDER / f"{path}.py").read_text("utf-8")
+    reached = digests.reached(HERE, text, leave_out=("results", "origin"))  # which keep rows
+    if books:
+        return digests.digest(digests.without_prose(text), reached)
+    own = {name: code for name, code in reached.items() if name.startswith(f"{FOLDER.name}/")}
+    return digests.digest(digests.without_prose(text), own, _versions(Path(path).name))
+
+
+def _versions(name: str) -> list[str]:
+    """The versions of the packages of a program that is not the book's."""
+    if name not in PACKAGES:
+        return PINNED.read_text("utf-8").splitlines()
+    installed = versions()
+    return [f"{package}=={installed[package]}" for package in PACKAGES[name]]
+
+
+def fingerprint(data: str) -> str | None:
+    """The fingerprint of the dataset of a row; None for other data than files."""
+    name = data.split(",")[0]
+    return plans.fingerprint(name) if name in FILES else None
+
+
+def stale(rows: Iterable[Mapping]) -> dict[tuple[str, str], list[str]]:
+    """The systems, by task, that have rows which are not of today's code and data, and why."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for row in rows:
+        if reasons := list(_unlike(row)):
+            found.setdefault((row["task"], row["system"]), {}).update(dict.fromkeys(reasons))
+    return {what: list(reasons) for what, reasons in sorted(found.items())}
+
+
+def _unlike(row: Mapping) -> Iterable[str]:
+    if row["digest"] is None:
+        yield "no digest of its code"
+        return
+    try:
+        today = digest(row["task"], row["system"])
+    except LookupError:
+        yield "nothing measures it today"
+        return
+    if row["digest"] != today:
+        yield "measured with other code or packages"
+    name = row["data"].split(",")[0]
+    if name in FILES and plans.fingerprint_at_hand(name) not in (None, row["fingerprint"]):
+        yield "measured on other data"
