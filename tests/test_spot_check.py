@@ -9,6 +9,7 @@ import spot_check
 
 from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.records import Recorded, recorded
+from deepfm_helpers.sweeps import recording
 
 
 def record(name: str, *seconds: float) -> Recorded:
@@ -69,7 +70,9 @@ def test_a_run_that_fails_is_an_error(notebook, tmp_path):
 def test_a_recorded_run_comes_out_as_it_was_recorded(real_data, tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPFM_DATA", str(real_data("ml-1m")))
     commit = HERE.git("rev-parse", "HEAD") or pytest.skip("no commit that could name a run")
-    names = [path.stem for path in (HERE.package / "records").glob("*.json")]
+    old = recording.stale(HERE)  # the stage `records` lists them
+    names = [path.stem for path in (HERE.package / "records").glob("*.json") if path.stem not in old]
+    assert names
     name, run = spot_check.choose(commit, {name: recorded(name) for name in names})
     print(name, run["parameters"], f"recorded in {run['seconds']:.0f} seconds")
     (notebook,) = HERE.select([name])
