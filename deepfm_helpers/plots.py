@@ -396,7 +396,7 @@ def multi_hot(rows: pd.DataFrame) -> plt.Axes:
     for (i, j), value in np.ndenumerate(rows.to_numpy()):
         ground, ink = (BLUE, "white") if value else ("white", "0.35")
         _cell(ax, 2 * i, j, f"{value:d}", ground, ink, edge="0.75")
-    _grid(ax, [], rows.columns, rotation=90, fontsize=9)
+    _grid(ax, [""] * (2 * height - 1), rows.columns, rotation=90, fontsize=9)
     for i, name in enumerate(rows.index):
         ax.text(-0.5, 2 * i - 0.65, name, va="bottom", fontsize=9)
     ax.set_ylim(2 * height - 1.5, -1.4)
