@@ -256,7 +256,7 @@ def lines_through_codes(codes: dict[str, np.ndarray], ratings: np.ndarray) -> np
         codes: label of the panel → code of each rating; the panels stand side by side.
         ratings: in stars.
     """
-    _, axes = plt.subplots(1, len(codes), figsize=(3 * len(codes), 2.9), sharey=True, squeeze=False)
+    _, axes = plt.subplots(1, len(codes), figsize=(2.3 * len(codes), 2.9), sharey=True, squeeze=False)
     for ax, (xlabel, code) in zip(axes[0], codes.items(), strict=True):
         mean, rows = pd.Series(ratings).groupby(np.asarray(code)).agg(["mean", "size"]).to_numpy().T
         values = np.unique(code)
@@ -309,7 +309,7 @@ def genres_kept(fates: pd.DataFrame) -> plt.Axes:
     Args:
         fates: one row a genre, one column a fate, numbers of films; the row's sum is written at its end.
     """
-    ax = new_axes(xlabel="films that carry the genre (%)", width=5.4, height=0.7 + 0.26 * len(fates))
+    ax = new_axes(xlabel="films that carry the genre (%)", height=0.7 + 0.26 * len(fates))
     totals = fates.sum(axis=1)
     widths = 100 * fates.div(totals, axis=0)
     starts = widths.cumsum(axis=1) - widths
@@ -390,13 +390,16 @@ def two_vectors(a: Sequence[float], b: Sequence[float]) -> plt.Axes:
 
 @_figure
 def multi_hot(rows: pd.DataFrame) -> plt.Axes:
-    """Rows of zeros and ones: a film for each row, a genre for each column, the ones filled."""
+    """Rows of zeros and ones: a film for each row, its name above it; a genre for each column, the ones filled."""
     height, width = rows.shape
-    ax = new_axes(width=1.9 + 0.42 * width, height=1.1 + 0.36 * height)
+    ax = new_axes(height=1.1 + 0.55 * height)
     for (i, j), value in np.ndenumerate(rows.to_numpy()):
         ground, ink = (BLUE, "white") if value else ("white", "0.35")
-        _cell(ax, i, j, f"{value:d}", ground, ink, edge="0.75")
-    _grid(ax, rows.index, rows.columns, rotation=55, ha="left", rotation_mode="anchor")
+        _cell(ax, 2 * i, j, f"{value:d}", ground, ink, edge="0.75")
+    _grid(ax, [""] * (2 * height - 1), rows.columns, rotation=90, fontsize=9)
+    for i, name in enumerate(rows.index):
+        ax.text(-0.5, 2 * i - 0.65, name, va="bottom", fontsize=9)
+    ax.set_ylim(2 * height - 1.5, -1.4)
     return ax
 
 

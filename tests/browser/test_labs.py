@@ -89,6 +89,13 @@ def test_the_places_of_the_post_hold_what_the_helper_puts_there(seed, open_lab):
     assert lab.locator("[aria-pressed=true]").count() == len(chosen)
 
 
+def test_the_film_of_the_reader_begins_with_nothing_lost(open_lab):
+    _, lab = open_lab("multi-hot")
+    told = facts(lab)
+    assert told["Lost on the way"] == "nothing"
+    assert "|" in told["In the file"]
+
+
 def numbers_of(lab) -> tuple[float, float]:
     return tuple(float(text.translate(DIGITS)) for text in lab.locator(".lab-result b").all_inner_texts())
 
