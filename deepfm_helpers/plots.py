@@ -491,6 +491,7 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
     colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
     for ax, (title, values) in zip(axes, ways.items(), strict=True):
         ax.set_title(title)
+        ax.xaxis.set_major_locator(plt.MaxNLocator(6))
         places = np.arange(values.shape[1])
         ax.barh(places, values.mean(), color=colours, height=0.6, alpha=0.75)
         for _, seed in values.iterrows():
