@@ -327,12 +327,43 @@ def genres_kept(fates: pd.DataFrame) -> plt.Axes:
 
 @_figure
 def validation_losses(histories: dict[str, pd.DataFrame], *, constant: float) -> plt.Axes:
-    """Validation loss (stars²) by epoch, one line per named history, and a dotted line for a constant."""
+    """Validation loss (stars², logarithmic) by epoch, one line per named history, and a dotted line for a constant."""
     ax = new_axes(xlabel="epoch", ylabel="validation loss (stars²)")
     _lines(ax, {name: history.set_index("epoch").val_loss for name, history in histories.items()})
     ax.axhline(constant, color="black", linestyle=":", linewidth=1, label="a constant")
-    _legend(ax)
+    _logarithmic(ax)
+    _legend(ax, above=True)
     return ax
+
+
+def _logarithmic(ax: plt.Axes) -> None:
+    """A logarithmic vertical axis, with plain numbers at 1, 2, 5 and their multiples by ten."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(plt.LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(plt.NullLocator())
+
+
+@_figure
+def log_among_runs(runs: dict[str, pd.DataFrame], log: pd.DataFrame, *, constant: float) -> np.ndarray:
+    """A training log among other runs of the same model, a panel for each loss (stars², logarithmic).
+
+    Args:
+        runs: column of `log` → one row a run, one column an epoch.
+        log: indexed by epoch.
+        constant: what a constant achieves; a dotted line.
+    """
+    _, axes = plt.subplots(1, len(runs), figsize=(4.6, 3.2), sharey=True, squeeze=False)
+    for ax, (name, each) in zip(axes[0], runs.items(), strict=True):
+        ax.plot(each.columns, each.T, "-", marker="none", color=BLUE, linewidth=0.8, alpha=0.6)
+        ax.lines[0].set_label("a recorded run")
+        _lines(ax, {"the log": log[name]}, color=RED, marker="s", linewidth=2)
+        ax.axhline(constant, color="black", linestyle=":", linewidth=1, label="a constant")
+        _logarithmic(ax)
+        ax.set(title=name, xlabel="epoch")
+    axes[0, 0].set_ylabel("mean squared error (stars²)")
+    _legend(axes[0, -1])
+    return axes[0]
 
 
 def _grid(ax: plt.Axes, rows: Sequence[str], columns: Sequence[str], **slant) -> None:
@@ -452,18 +483,18 @@ def weights_before_and_after(before: pd.DataFrame, after: pd.DataFrame) -> plt.A
 
 @_figure
 def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
-    """Several ways to ask which part does the work, side by side; returns one Axes a way.
+    """Several ways to ask which part does the work, one below the other; returns one Axes a way.
 
     Args:
         ways: title with its unit → one row a seed, one column a part. Bars show the mean, dots the seeds.
     """
-    rows, parts = -(-len(ways) // 2), max(values.shape[1] for values in ways.values())
-    _, grid = plt.subplots(rows, 2, figsize=(5.0, (1.0 + 0.3 * parts) * rows), sharey=True)
-    axes, unused = np.split(grid.ravel(), [len(ways)])
+    parts = max(values.shape[1] for values in ways.values())
+    _, grid = plt.subplots(len(ways), 1, figsize=(4.6, (0.75 + 0.26 * parts) * len(ways)), squeeze=False)
+    axes = grid[:, 0]
     colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
     for ax, (title, values) in zip(axes, ways.items(), strict=True):
-        ax.set_title(fill(title, 25))
-        ax.xaxis.set_major_locator(plt.MaxNLocator(4))
+        ax.set_title(title)
+        ax.xaxis.set_major_locator(plt.MaxNLocator(6))
         places = np.arange(values.shape[1])
         ax.barh(places, values.mean(), color=colours, height=0.6, alpha=0.75)
         for _, seed in values.iterrows():
@@ -471,9 +502,7 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_yticks(places, [name.replace("_", " ") for name in values])
         ax.grid(axis="y", visible=False)
-    axes[0].invert_yaxis()
-    for ax in unused:
-        ax.remove()
+        ax.invert_yaxis()
     return axes
 
 

@@ -128,6 +128,11 @@ OTHERS = {
     "multi_hot": lambda: plots.multi_hot(pd.DataFrame([[0, 1]], ["film"], ["g", "h"])),
     "pair_heat": lambda: plots.pair_heat(pd.DataFrame(np.ones((3, 3)), list("abc"), list("abc")), label="sd"),
     "contributions": lambda: plots.contributions({f"way {i}": table(3) for i in range(3)}),
+    "log_among_runs": lambda: plots.log_among_runs(
+        {"loss": pd.DataFrame([[2.0, 1.0], [3.0, 1.5]], columns=[1, 2])},
+        pd.DataFrame({"loss": [2.5, 1.2]}, [1, 2]),
+        constant=1.2,
+    ),
     "loss_along_step": lambda: plots.loss_along_step(np.array([0, 0.1]), np.array([1.0, 0.5]), -5.0, 0.05),
     "metric_along": lambda: plots.metric_along(sizes([4, 16, 64]), xlabel="k", ylabel="RMSE (stars)"),
     "metric_heat": lambda: plots.metric_heat(sizes([4, 16]), label="RMSE (stars)"),
