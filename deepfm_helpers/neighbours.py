@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -78,44 +77,22 @@ def _together(x: sparse.csr_array) -> np.ndarray:
     return (x.T @ x).toarray().astype(np.float64)
 
 
-@dataclass(frozen=True)
-class Taste(Feature):
-    """Which films a user liked, in numbers: a known field with a row for each user, and one for each part left out.
-
-    Row `uid` of the table sums up all films that the user liked; row `uid` + part · `ids`, all but those of the
-    part. The column `part` of a frame says which part to leave out; a frame without it, and part 0, asks for all.
-    """
-
-    ids: int = 0
-
-    def encode(self, frame: pd.DataFrame) -> np.ndarray:
-        rows = super().encode(frame)
-        return rows + self.ids * frame["part"].to_numpy(np.int32)[:, None] if "part" in frame else rows
-
-
-def taste(data, likes: pd.DataFrame, components: int = 100, seed: int = 0) -> Taste:
-    """Describes the field `taste`: what a user liked, for a training row without the likes of that row's own part.
+def taste(data, likes: pd.DataFrame, components: int = 100, seed: int = 0) -> Feature:
+    """Describes the field `taste`: which films a user liked, in numbers (a known field, see `features.Feature`).
 
     Films stand at the leading principal components of "who liked what", see `history.who_rated_what`, and a user
-    at the sum of the n films liked, divided by √n (equation eq-topn-taste).
+    at the sum of the n films liked, divided by √n (equation eq-topn-taste). All numbers are
+    scaled by one factor, to a standard deviation of 1/8.
 
     Args:
         data: a `datasets.MovieLens`; says how many users and films there are.
-        likes: the training rows that count, with uid, mid and `part`, a whole number from 1.
-        components: how many numbers a row of the table has.
+        likes: the training rows that count, with uid and mid.
+        components: how many numbers stand for a user.
         seed: see `history.who_rated_what`.
     """
     sizes = FIELDS["uid"].described(data.users).size, FIELDS["mid"].described(data.movies).size
     _, films = history.who_rated_what(likes, sizes, components, seed)
-    films = films[:, :-1]  # without the logarithm of the count
-    ids, parts = sizes[0] + 1, int(likes["part"].max())
-    rows = likes["part"].to_numpy() * ids + likes["uid"].to_numpy()
-    ones = np.ones(len(likes), np.float32)
-    liked = sparse.csr_array((ones, (rows, likes["mid"])), ((parts + 1) * ids, len(films)))
-    sums = (liked @ films).reshape(parts + 1, ids, components)
-    counts = liked.sum(axis=1).reshape(parts + 1, ids, 1)
-    table = sums.sum(axis=0) - sums  # part 0 holds nothing, so nothing is left out
-    table /= np.sqrt(np.maximum(counts.sum(axis=0) - counts, 1.0))
-    table = table.reshape(-1, components) / (table.std() * np.sqrt(components))
-    table = table.astype(np.float32)
-    return Taste("taste", "known", "uid", len(table) - 1, table=table, owner="user", ids=ids)
+    liked = as_matrix(likes, range(sizes[0] + 1), range(sizes[1] + 1))
+    table = liked @ films[:, :-1] / np.sqrt(np.maximum(liked.sum(axis=1), 1.0))[:, None]
+    table = (table / (8 * table.std())).astype(np.float32)
+    return Feature("taste", "known", "uid", sizes[0], table=table, owner="user")

@@ -121,7 +121,9 @@ def by_user(lists: np.ndarray, relevant: np.ndarray) -> pd.DataFrame:
     )
 
 
-def among_drawn(scores: np.ndarray, relevant: np.ndarray, n: int, drawn: int = 100, seed: int = 0) -> pd.Series:
+def among_drawn(
+    scores: np.ndarray, relevant: np.ndarray, n: int, drawn: int = 100, seed: int = 0
+) -> pd.Series:
     """Recall of each user if every relevant film competes with a few drawn films only, instead of with all.
 
     Args:

@@ -1,7 +1,6 @@
 """Rankers that count, against dense references, and the field of tastes."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -27,7 +26,9 @@ def test_the_matrix_holds_a_one_for_each_like(x):
 
 
 def test_cosine_is_that_of_the_columns(x):
-    dense = np.column_stack([x.toarray().astype(float), np.zeros(len(USERS))])  # the last film is liked by nobody
+    dense = np.column_stack(
+        [x.toarray().astype(float), np.zeros(len(USERS))]
+    )  # the last film is liked by nobody
     found = neighbours.cosine(sparse.csr_array(dense))
     for i in range(len(FILMS) + 1):
         for j in range(len(FILMS) + 1):
@@ -52,34 +53,16 @@ def test_ease_refuses_a_penalty_that_is_none(x):
         neighbours.ease(x, 0)
 
 
-def test_a_taste_is_the_sum_of_the_liked_films_without_the_part_of_the_row():
-    likes = LIKES.assign(part=np.random.default_rng(0).integers(1, 4, len(LIKES)))
-    field = neighbours.taste(DATA, likes, components=6, seed=2)
+def test_a_taste_is_the_sum_of_the_liked_films():
+    field = neighbours.taste(DATA, LIKES, components=6, seed=2)
     sizes = int(DATA.users.uid.max()), int(DATA.movies.mid.max())
-    _, films = history.who_rated_what(likes, sizes, 6, 2)
-
-    def known(frame: pd.DataFrame) -> np.ndarray:
-        return field.table[field.encode(frame)[:, 0]]
-
-    def by_hand(rows: pd.DataFrame) -> np.ndarray:
-        return films[rows.mid, :-1].sum(axis=0) / np.sqrt(max(len(rows), 1))
-
-    all_of_it = np.array([by_hand(likes[likes.uid == u]) for u in likes.uid])
-    without = np.array(
-        [
-            by_hand(likes[(likes.uid == u) & (likes.part != p)])
-            for u, p in zip(likes.uid, likes.part, strict=True)
-        ]
-    )
-    scale = np.abs(all_of_it).sum() / np.abs(known(LIKES)).sum()
-    assert scale * known(LIKES) == pytest.approx(all_of_it, abs=1e-4)
-    assert scale * known(likes) == pytest.approx(without, abs=1e-4)
-    assert np.abs(without - all_of_it).max() > 0.1
-
-
-def test_a_taste_can_be_written_and_read():
-    field = neighbours.taste(DATA, LIKES.assign(part=1), components=3)
-    again = features.Feature.from_dict(field.to_dict())
-    assert again == field
-    assert (again.table == field.table).all()
-    assert (again.encode(LIKES.assign(part=1)) == LIKES.uid.to_numpy()[:, None] + field.ids).all()
+    _, films = history.who_rated_what(LIKES, sizes, 6, 2)
+    found = field.table[field.encode(DATA.users)[:, 0]]
+    by_hand = np.zeros_like(found)
+    for row, uid in zip(by_hand, DATA.users.uid, strict=True):
+        liked = LIKES.mid[LIKES.uid == uid]
+        row += films[liked, :-1].sum(axis=0) / np.sqrt(max(len(liked), 1))
+    scale = np.abs(by_hand).sum() / np.abs(found).sum()
+    assert scale * found == pytest.approx(by_hand, abs=1e-4)
+    assert field.table.std() == pytest.approx(1 / 8, rel=1e-3)
+    assert len(features.df2xy(ROWS, (field,))[0][0]) == len(ROWS)
