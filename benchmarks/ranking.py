@@ -20,7 +20,7 @@ from deepfm_helpers.batches import Batches
 SEED, N = 1, 10
 STEPS, PASSES, ROWS = 600, 6, 10_000_000  # of a training; at most so many passes, and rows in all
 DEEPFM = {
-    "times": 10, "k": 32, "components": 250, "uid": False, "l2": 0.01, "dropout": 0.2, "layers": (64, 32),
+    "times": 10, "k": 32, "share": 15, "uid": False, "l2": 0.01, "dropout": 0.2, "layers": (64, 32),
     "learning_rate": 3e-3, "averaging": 0.99, "loss": "squared",
 }  # fmt: skip
 """The DeepFM on likes of chapter 12; each of the trials changes one thing."""
@@ -31,9 +31,9 @@ TRIALS = {
     **{f"EASE, λ = {penalty}": {"rank": "ease", "penalty": penalty} for penalty in (100, 200, 400, 800)},
     "DeepFM": {},
     "3 films drawn for a like": {"times": 3},
-    "100 components": {"components": 100},
+    "half as many components": {"share": 30},
     "uid too": {"uid": True},
-    "uid instead of taste": {"components": 0, "uid": True},
+    "uid instead of taste": {"share": 0, "uid": True},
     "k = 8": {"k": 8},
     "no averaging": {"averaging": 0.0},
     "logistic loss": {"loss": "logistic"},
@@ -73,13 +73,14 @@ class Split:
         return recommending.TwoSides(model, self.data, fields, self.fit).scores(self.users)
 
     def deepfm(
-        self, times, k, components, uid, l2, dropout, layers, learning_rate, averaging, loss,
+        self, times, k, share, uid, l2, dropout, layers, learning_rate, averaging, loss,
     ):  # fmt: skip
         """A DeepFM trained on liked and drawn films, and its fields."""
         training.set_seed(SEED)
         rows = ranking.liked_or_drawn(self.fit, times, SEED)
         fields = tuple(f for f in features.describe(self.data) if uid or f.name != "uid")
-        if components:
+        if share:
+            components = min(250, len(self.films) // share)
             fields += (neighbours.taste(self.data, rows[rows.rating == 1], components, SEED),)
         mean = float(rows.rating.mean())
         *_, model = models.deep_fm_model(
