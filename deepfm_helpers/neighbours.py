@@ -7,7 +7,7 @@
 >>> neighbours.cosine(x).round(2).tolist()
 [[0.0, 0.82, 0.0], [0.82, 0.0, 0.41], [0.0, 0.41, 0.0]]
 >>> neighbours.ease(x, penalty=1.0).round(2).tolist()
-[[0.0, 0.55, -0.18], [0.67, 0.0, 0.33], [-0.18, 0.27, 0.0]]
+[[0.0, 0.67, -0.25], [0.55, 0.0, 0.37], [-0.18, 0.33, 0.0]]
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def taste(data, likes: pd.DataFrame, components: int = 100, seed: int = 0) -> Fe
     """Describes the field `taste`: which films a user liked, in numbers (a known field, see `features.Feature`).
 
     Films stand at the leading principal components of "who liked what", see `history.who_rated_what`, and a user
-    at the sum of the n films liked, divided by √n (equation eq-topn-taste). All numbers are
-    scaled by one factor, to a standard deviation of 1/8.
+    at the sum of the n films liked, divided by √n (equation eq-topn-taste). One factor scales all numbers to a
+    standard deviation of 1/8.
 
     Args:
         data: a `datasets.MovieLens`; says how many users and films there are.
