@@ -11,7 +11,7 @@ that builds or trains models. A module uses only modules that stand above it::
     models, batches, optimizers, checkpoints
     training, evaluation, saving
     recipes
-    scoring, ranking
+    scoring, ranking, neighbours
     sides
     recommending
     plots

@@ -92,6 +92,20 @@ def quality(lists: np.ndarray, relevant: np.ndarray) -> pd.Series:
     Raises:
         ValueError: there are not as many lists as users, or no user has a relevant film.
     """
+    frame = by_user(lists, relevant)
+    coverage = len(np.unique(lists[lists >= 0])) / relevant.shape[1]
+    return pd.concat([frame.mean(), pd.Series({"coverage": coverage})])
+
+
+def by_user(lists: np.ndarray, relevant: np.ndarray) -> pd.DataFrame:
+    """`recall` and `ndcg` of each user's list, see `quality`, a row for each user who has a relevant film.
+
+    The index is the position of the user. The mean of a column, and that of the difference of two rankers' columns, get
+    their intervals from these rows: they vary as the users do.
+
+    Raises:
+        ValueError: see `quality`.
+    """
     if len(lists) != len(relevant):
         raise ValueError(f"{len(lists)} lists for {len(relevant)} users: give one list a user")
     wanted = relevant.sum(axis=1)
@@ -100,11 +114,36 @@ def quality(lists: np.ndarray, relevant: np.ndarray) -> pd.Series:
     hits = np.take_along_axis(relevant, np.maximum(lists, 0), axis=1) & (lists >= 0)
     discount = 1 / np.log2(np.arange(2, lists.shape[1] + 2))
     ideal = np.concatenate([[0], np.cumsum(discount)])[np.minimum(wanted, lists.shape[1])]
-    some = wanted > 0
-    return pd.Series(
-        {
-            "recall": (hits.sum(axis=1)[some] / wanted[some]).mean(),
-            "ndcg": ((hits @ discount)[some] / ideal[some]).mean(),
-            "coverage": len(np.unique(lists[lists >= 0])) / relevant.shape[1],
-        }
+    some = np.flatnonzero(wanted)
+    return pd.DataFrame(
+        {"recall": hits.sum(axis=1)[some] / wanted[some], "ndcg": (hits @ discount)[some] / ideal[some]},
+        index=some,
     )
+
+
+def among_drawn(
+    scores: np.ndarray, relevant: np.ndarray, n: int, drawn: int = 100, seed: int = 0
+) -> pd.Series:
+    """Recall of each user if every relevant film competes with a few drawn films only, instead of with all.
+
+    Args:
+        scores: (users, films), −inf for a film that is on no list.
+        relevant: bool (users, films).
+        n: places on a list.
+        drawn: how many films each user's relevant ones compete with; drawn from the user's other films without −inf.
+        seed: fixes the drawing.
+
+    Returns:
+        The share of the relevant films that are beaten by fewer than n of those drawn (an equal score is half a
+        beat), a number for each user who has a relevant film; the index is the position of the user.
+    """
+    rng = np.random.default_rng(seed)
+    some = np.flatnonzero(relevant.any(axis=1))
+    shares = []
+    for row, wanted in zip(scores[some], relevant[some], strict=True):
+        others = np.flatnonzero((row > -np.inf) & ~wanted)
+        others = row[rng.choice(others, min(drawn, len(others)), replace=False)]
+        mine = row[wanted][:, None]
+        beaten = (others > mine).sum(axis=1) + (others == mine).sum(axis=1) / 2
+        shares.append((beaten < n)[mine[:, 0] > -np.inf].sum() / wanted.sum())
+    return pd.Series(shares, some, float)

@@ -55,3 +55,32 @@ def test_nothing_is_ranked_by_scores_that_are_no_numbers():
 def test_as_many_lists_as_users_are_measured():
     with pytest.raises(ValueError, match="1 lists for 2 users"):
         ranking.quality(np.array([[0]]), np.ones((2, 3), bool))
+
+
+def test_quality_is_the_mean_over_users_who_liked_something():
+    relevant = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]], bool)
+    lists = np.array([[2, 0], [0, 1], [2, -1]])
+    found = ranking.by_user(lists, relevant)
+    assert found.index.tolist() == [0, 2]
+    assert found.recall.tolist() == [0.5, 1.0]
+    pd.testing.assert_series_equal(ranking.quality(lists, relevant)[["recall", "ndcg"]], found.mean())
+
+
+def test_among_few_drawn_films_a_liked_film_is_found_more_often():
+    rng = np.random.default_rng(5)
+    relevant = rng.random((40, 300)) < 0.02
+    scores = np.where(rng.random(relevant.shape) < 0.1, -np.inf, rng.random(relevant.shape))
+    full = ranking.by_user(ranking.best(scores, 10), relevant).recall
+    few = ranking.among_drawn(scores, relevant, 10, drawn=30, seed=1)
+    assert few.index.equals(full.index)
+    reachable = (relevant & (scores > -np.inf)).sum() / relevant.sum()
+    assert few.mean() == pytest.approx(reachable * 10 / 31, abs=0.1)
+    assert few.mean() > 3 * full.mean()
+    pd.testing.assert_series_equal(few, ranking.among_drawn(scores, relevant, 10, drawn=30, seed=1))
+
+
+def test_among_all_other_films_nothing_is_drawn():
+    scores = np.array([[0.9, 0.8, 0.7, 0.6, -np.inf], [0.5, 0.5, 0.5, 0.5, 0.5]])
+    relevant = np.array([[0, 0, 1, 0, 1], [1, 0, 0, 0, 0]], bool)
+    assert ranking.among_drawn(scores, relevant, 3, drawn=99).tolist() == [0.5, 1.0]  # two and 4 / 2 beats
+    assert ranking.among_drawn(scores, relevant, 2, drawn=99).tolist() == [0.0, 0.0]

@@ -21,6 +21,7 @@ SMALLER = {
     "07_training": {"epochs": 6},
     "09_contributions": {"epochs": 3},
     "10_repairs": {"epochs": 2, "steps_per_epoch": 160},
+    "12_recommending": {"epochs": 2},
     "13_reruns": {"epochs": 2},
     "one_training": {"epochs": 3, "batch_size": 20, "learning_rate": 0.02},
 }
