@@ -55,8 +55,10 @@ def here(tmp_path, monkeypatch) -> Checkout:
     (root / "book").mkdir(parents=True)
     shutil.copytree(HERE.root / "book" / "_static", root / "book" / "_static")
     (root / "book" / "intro.md").write_text("# A book\n\nThe [ledger](ledger.md).\n")
+    (root / "book" / "how_it_is_tested.md").write_text("# How this book is tested\n")  # the ledger names it
     (root / "_toc.yml").write_text(
         "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/01_one\n- file: book/ledger\n"
+        "- file: book/how_it_is_tested\n"
     )
     for name in ("_config.yml", "book/references.bib"):
         shutil.copy2(HERE.root / name, root / name)

@@ -321,6 +321,14 @@ def test_a_failure_stops_no_other_run_and_only_what_is_asked_for_is_made_again(n
     assert [run["name"] for run in asked["runs"]] == [run.name for run in larger.runs]
 
 
+def test_a_run_is_not_blamed_for_workers_that_others_have_killed(notebook):
+    sweep = {"notebook": "tiny.ipynb", "fixed": {"n": 4}, "seeds": "1-5"}
+    outcome = engine.run(Plan.of(sweep), "out", say=lambda line: None)
+    assert len(outcome.failed) == 5
+    assert all("2 workers died during this run" in error for error in outcome.failed.values())
+    assert diary(notebook) == sorted([f"{seed} 4 4" for seed in range(1, 6)] * 2)
+
+
 def test_the_first_failure_ends_a_sweep_if_it_should(notebook):
     plan = Plan.of({"notebook": "tiny.ipynb", "fixed": {"n": 2}, "seeds": "1-9"})
     with pytest.raises(engine.SweepStopped, match="two is too much"):

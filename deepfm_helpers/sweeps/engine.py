@@ -231,7 +231,13 @@ def _first_line(error: BaseException) -> str:
 
 
 def _results(client, due: list[Run], folder: Path, setting: Setting, proof: dict) -> Iterator[Result]:
-    """Hand out the runs, never many more than there are workers; yield how each ended."""
+    """Hand out the runs, never many more than there are workers; yield how each ended.
+
+    Dask gives up a run in whose presence several workers were lost, though other runs may have taken them along. Such a
+    run is handed out again: it counts the workers that died of it by itself, see `runs.DEATHS`.
+    """
+    from distributed import KilledWorker
+
     waiting, flying = deque(due), {}
     lost_since = None
     while waiting or flying:
@@ -253,6 +259,9 @@ def _results(client, due: list[Run], folder: Path, setting: Setting, proof: dict
             if future.status == "cancelled" or future.status == "lost":
                 raise SweepStopped("the scheduler is gone; the same command goes on once it is back")
             error = future.exception()
+            if isinstance(error, KilledWorker):
+                waiting.append(one)
+                continue
             yield future.result() if error is None else _told(one, folder, error)
 
 

@@ -72,7 +72,8 @@ def folder_of(sweep: str | Path, name: str) -> Path:
 def execute(run: Run, sweep: str | Path, setting: Setting) -> Result:
     """Make one run, unless it is finished; a run that another worker is making is waited for.
 
-    Its ``run.json`` is written last and in one step: where it is, all of the run is there.
+    Its ``run.json`` is written last and in one step: where it is, all of the run is there. A run that failed leaves its
+    ``error.txt``, and is made again only when somebody has removed that: who told of the failure may be lost meanwhile.
 
     Returns:
         How it ended. What a run did wrong is in ``error.txt`` too, and raises nothing.
@@ -84,6 +85,8 @@ def execute(run: Run, sweep: str | Path, setting: Setting) -> Result:
         with _alone(place):
             if is_finished(place):
                 return Result(run.name, 0.0)
+            if state_of(place) == "failed":
+                return Result(run.name, 0.0, error_of(sweep, run.name))
             return _execute(run, place, setting, started)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # then every further run would fail alike
