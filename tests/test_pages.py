@@ -138,3 +138,13 @@ def test_the_card_is_one_that_can_be_shared(tmp_path):
     content = (tmp_path / "card.png").read_bytes()
     assert content[16:24] == (1200).to_bytes(4, "big") + (630).to_bytes(4, "big")
     assert len(content) < 100_000
+
+
+def test_a_table_whose_index_spans_rows_is_tidied_as_any_other():
+    index = pd.MultiIndex.from_product([["loss", "val_loss"], [1, 2]], names=["", "epoch"])
+    frame = pd.DataFrame({"post": [2.5, -1.0, 3.5, np.nan], "of": ["a", "b", "c", "d"]}, index)
+    tidy = pages._TABLE.sub(pages._tidied, frame.to_html())
+    assert re.findall(r'<td class="number">(.*?)</td>', tidy) == ["2.5", "−1.0", "3.5", "–"]
+    assert re.findall(r"<td>(.*?)</td>", tidy) == ["a", "b", "c", "d"]
+    assert re.findall(r"<th[^>]*>([^<]+)</th>", tidy)[:3] == ["epoch", "post", "of"]
+    assert '<th class="number">post</th>' in tidy

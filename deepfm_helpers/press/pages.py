@@ -83,16 +83,18 @@ def _tidied(found: re.Match) -> str:
         for corner, name in zip(head[-2], head[-1][:levels], strict=False):  # the names of the index
             corner.text = f"{name.text} ↓ {corner.text} →" if corner.text else name.text
         head.remove(head[-1])
-    for place, column in enumerate(zip(*body, strict=True)):
-        if column[0].tag == "td":
+    values = [
+        row.findall("td") for row in body
+    ]  # a name of the index may span rows, and stand in the first alone
+    for place, column in enumerate(zip(*values, strict=True), start=levels):
+        for cell in column:
+            cell.text = "–" if cell.text in _NONE else cell.text
+        if all(cell.text == "–" or _FIGURE.fullmatch(cell.text or "") for cell in column):
             for cell in column:
-                cell.text = "–" if cell.text in _NONE else cell.text
-            if all(cell.text == "–" or _FIGURE.fullmatch(cell.text or "") for cell in column):
-                for cell in column:
-                    cell.set("class", "number")
-                    cell.text = re.sub(r"(?<![\w.])-", "−", cell.text)
-                if len(head[-1]) == len(body[0]):
-                    head[-1][place].set("class", "number")
+                cell.set("class", "number")
+                cell.text = re.sub(r"(?<![\w.])-", "−", cell.text)
+            if len(head[-1]) == len(body[0]):
+                head[-1][place].set("class", "number")
     return ElementTree.tostring(table, encoding="unicode", method="html")
 
 
