@@ -83,9 +83,10 @@ def execute(run: Run, sweep: str | Path, setting: Setting) -> Result:
     try:
         place.mkdir(parents=True, exist_ok=True)
         with _alone(place):
-            if is_finished(place):
+            state = state_of(place)
+            if state == "finished":
                 return Result(run.name, 0.0)
-            if state_of(place) == "failed":
+            if state == "failed":
                 return Result(run.name, 0.0, error_of(sweep, run.name))
             return _execute(run, place, setting, started)
     except OSError as error:
