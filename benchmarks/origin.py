@@ -8,15 +8,13 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
+from deepfm_helpers.fetching import DATASETS
 from deepfm_helpers.page import versions
 from deepfm_helpers.press import digests
 from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.sweeps import plans
 
 FOLDER = Path(__file__).parent
-FILES = ("ml-1m", "ml-100k")
-"""The datasets that are files; all other rows are of ratings that are drawn, by code, or of pages."""
-
 PACKAGES = {"post": ("tensorflow", "keras", "numpy"), "readers": ("pandas",)}
 """What programs that are not the book's import here; the peers have an environment of their own, `PINNED`."""
 
@@ -78,9 +76,9 @@ def _versions(name: str) -> list[str]:
 
 
 def fingerprint(data: str) -> str | None:
-    """The fingerprint of the dataset of a row; None for other data than files."""
+    """The fingerprint of the dataset of a row; None for ratings that are drawn, by code, and for pages."""
     name = data.split(",")[0]
-    return plans.fingerprint(name) if name in FILES else None
+    return plans.fingerprint(name) if name in DATASETS else None
 
 
 def stale(rows: Iterable[Mapping]) -> dict[tuple[str, str], list[str]]:
@@ -104,5 +102,5 @@ def _unlike(row: Mapping) -> Iterable[str]:
     if row["digest"] != today:
         yield "measured with other code or packages"
     name = row["data"].split(",")[0]
-    if name in FILES and plans.fingerprint_at_hand(name) not in (None, row["fingerprint"]):
+    if name in DATASETS and plans.fingerprint_at_hand(name) not in (None, row["fingerprint"]):
         yield "measured on other data"
