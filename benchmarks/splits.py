@@ -4,7 +4,7 @@ import pandas as pd
 
 from deepfm_helpers import datasets, features
 
-HOW = ("random", "valid", "time", "u1")
+HOW = ("random", "valid", "time", "past", "u1")
 
 
 def fields(data: datasets.MovieLens) -> tuple[features.Feature, ...]:
@@ -20,8 +20,8 @@ def load(name: str, how: str, seed: int) -> tuple[datasets.MovieLens, pd.DataFra
     Args:
         name: "ml-1m" or "ml-100k".
         how: "random" holds out a tenth of the rows, drawn with the seed; "valid" a tenth of what is left, for
-            choosing settings; "time" the latest tenth; "u1" is the split
-            published with MovieLens-100K, whose folder must hold `u1.test`.
+            choosing settings; "time" the latest tenth, and "past" the latest tenth of what that leaves, for choosing
+            settings; "u1" is the split published with MovieLens-100K, whose folder must hold `u1.test`.
         seed: of the random split.
 
     Raises:
@@ -32,6 +32,8 @@ def load(name: str, how: str, seed: int) -> tuple[datasets.MovieLens, pd.DataFra
     joined = datasets.join(data.ratings, data.movies, data.users)
     if how == "valid":
         return data, *features.split_rows(features.split_rows(joined, 0.1, seed=seed)[0], 0.1, seed=seed)
+    if how == "past":
+        return data, *features.split_rows(features.split_rows(joined, 0.1, by="time")[0], 0.1, by="time")
     if how in ("random", "time"):
         return data, *features.split_rows(joined, 0.1, seed=seed, by=how)
     if how != "u1" or name != "ml-100k":
