@@ -45,7 +45,7 @@ def program(task: str, system: str) -> tuple[str, bool]:
         path = {"reruns": "rerunning"}.get(task, task)
     if not (FOLDER / f"{path}.py").is_file():
         raise LookupError(f"{task}: nothing measures {system}")
-    return path, path == "systems/book" or not path.startswith("systems/")
+    return path, path.startswith("systems/book") or not path.startswith("systems/")
 
 
 def digest(task: str, system: str) -> str:

@@ -91,7 +91,7 @@ def test_every_stored_system_and_every_compared_one_has_its_program():
     for task, system in {*compared, *(what for what in stored if what[0] != "rmse")}:
         path, _ = origin.program(task, system)
         assert (origin.FOLDER / f"{path}.py").is_file()
-    assert origin.program("rmse", "DeepFM full, mean of 5") == ("systems/book", True)
+    assert origin.program("rmse", "DeepFM full, mean of 5") == ("systems/book_rmse", True)
     assert origin.program("rmse", "myFM full, rank 32, 512 iterations") == ("systems/myfm", False)
     assert origin.program("reading", "post") == ("systems/readers", False)
     for task, system in (("rmse", "DeepFM of last year"), ("speed", "book"), ("training", "pen and paper")):
@@ -238,14 +238,14 @@ def test_only_one_system_computes_at_a_time(monkeypatch):
 
 
 def test_the_systems_taken_apart_are_known_to_the_book_and_are_no_default():
-    from benchmarks.systems import book
+    from benchmarks.systems import book_rmse
 
-    asked = {request["model"] for module, request in run.COMPARED.values() if module == "book"}
-    assert asked <= set(book.MODELS)
+    asked = {request["model"] for module, request in run.COMPARED.values() if module == "book_rmse"}
+    assert asked == set(book_rmse.MODELS)
     default = run.parse(["rmse"]).systems
     assert "DeepFM full" in default
     assert {name for name in run.COMPARED if not name.startswith("DeepFM full, ")} <= set(default)
-    assert not {f"DeepFM {name}" for name in run.TAKEN_APART} & set(default)
+    assert not {f"DeepFM full, {what}" for what in run.CHANGES} & set(default)
 
 
 def test_every_measurement_of_rmse_is_kept_by_split(monkeypatch, tmp_path):
@@ -615,14 +615,54 @@ def test_myfm_takes_whatever_fields_of_users_and_films_are_described(table, monk
 
 
 def test_the_changes_to_the_full_model_change_what_they_say():
-    from benchmarks.systems import book
+    from benchmarks.changes import CHANGES
+    from benchmarks.systems import book_rmse
     from deepfm_helpers import datasets, features, history, recipes
 
     data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_000, seed=3)
     rows = data.ratings
     fields = (*features.describe(data), *history.describe(data, rows, 4), *history.stretches(rows))
     usual, weaker, one = (
-        recipes._factors(made["penalty"], fields, 1) for made in (book.FULL, book.WEAKER, book.ALIKE)
+        recipes._factors(made["penalty"], fields, 1)
+        for made in (
+            book_rmse.FULL,
+            book_rmse.WEAKER,
+            recipes.changed(book_rmse.FULL, CHANGES["one penalty for all tables"]),
+        )
     )
     assert weaker == {name: value if name == "deep" else 0.7 * value for name, value in usual.items()}
     assert one == dict.fromkeys(usual, 20.0) | {"deep": 1e-4}
+
+
+def test_every_change_to_the_full_model_changes_its_recipe_and_names_fields_that_it_has():
+    from benchmarks.changes import CHANGES
+    from deepfm_helpers import datasets, features, history, recipes
+
+    data = datasets.load("planted", n_users=80, n_movies=60, n_ratings=1_000, seed=3)
+    for what, change in CHANGES.items():
+        recipe = recipes.changed(recipes.FULL, change)
+        assert recipe != recipes.FULL, what
+        fields = features.describe(data, **recipe["describe"]) + history.describe(data, data.ratings, 8)
+        fields += history.stretches(data.ratings, **recipe["stretches"])
+        assert all(factor >= 0 for factor in recipes._factors(recipe["penalty"], fields, 1).values()), what
+
+
+def test_a_model_without_a_field_does_not_look_at_it():
+    from benchmarks.systems import book_rmse
+    from deepfm_helpers import datasets
+
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_000, seed=3)
+    rows = datasets.join(data.ratings, data.movies, data.users)
+    recipe = book_rmse.recipes.changed(
+        book_rmse.FULL, {"training": {"epochs": 2}, "history": {"components": 8}}
+    )
+    blind = book_rmse.recipes.fit(recipe, data, rows, 1, book_rmse.without("day"))
+    seeing = book_rmse.recipes.fit(recipe, data, rows, 1)
+    names = [field.name for field in blind.fields]
+    x = [field.encode(rows) for field in blind.fields]
+    moved = [a if name != "day" else np.ones_like(a) for name, a in zip(names, x, strict=True)]
+    score = [book_rmse.evaluation.predict(made.model, ids) for made in (blind, seeing) for ids in (x, moved)]
+    assert np.array_equal(score[0], score[1])
+    assert not np.array_equal(score[2], score[3])
+    days = blind.fields[names.index("day")].size
+    assert seeing.parameters > blind.parameters + days

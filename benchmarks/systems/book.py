@@ -1,104 +1,17 @@
-"""This book's models and training, called as a reader would call them.
-
-`MODELS` holds what the task rmse can name: functions of the dataset, the training rows and seeds that yield a
-`recipes.Fitted`, or something else with its `predict` and `parameters`, for each seed. A new model of the book needs
-one more entry.
-"""
+"""This book's training, called as a reader would call it, for its pace: the tasks training, reach and scale."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from itertools import compress
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 from benchmarks import splits
 from benchmarks.systems import protocol
 from deepfm_helpers import batches, datasets, evaluation, features, models, recipes, training
 from deepfm_helpers._keras import keras
-from deepfm_helpers.features import Cross
 
-
-class Untrained(NamedTuple):
-    """A model that needs no training."""
-
-    predict: Callable[[pd.DataFrame], object]
-    parameters: int
-
-
-def constant(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Untrained]:
-    """The mean of the training rows."""
-    for _ in seeds:
-        yield Untrained(lambda frame: np.full(len(frame), rows.rating.mean()), 1)
-
-
-def offsets(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Untrained]:
-    """Mean, film offset and user offset."""
-    parameters = 1 + rows.uid.nunique() + rows.mid.nunique()
-    for _ in seeds:
-        yield Untrained(lambda frame: np.clip(evaluation.bias_predictions(rows, frame), 1, 5), parameters)
-
-
-def recipe(made: dict, build: Callable | None = None) -> Callable:
-    """A model of `MODELS` that follows a recipe of `deepfm_helpers.recipes`."""
-    return lambda data, rows, seeds: recipes.members(made, data, rows, seeds, build)
-
-
-def wide_deep(features, **options) -> keras.Model:
-    """Wide & Deep: crosses go to the wide side alone."""
-    crosses = [field for field in features if isinstance(field, Cross)]
-    return models.wide_deep_model([f for f in features if f not in crosses], crosses, **options)
-
-
-def without(*names: str) -> Callable:
-    """A DeepFM that is given all fields and leaves some of them, by name, unread."""
-
-    def build(features, table_l2, **options) -> keras.Model:
-        read = [field.name not in names for field in features]
-        inputs = models.define_input_layers(features)
-        penalties = {name: factor for name, factor in table_l2.items() if name not in names}
-        fields = list(compress(features, read))
-        model = models.deep_fm_model(features=fields, table_l2=penalties, **options)[-1]
-        return keras.Model(inputs, model(list(compress(inputs, read))))
-
-    return build
-
-
-FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
 # Larger steps and a shorter mean of the weights: sooner at a given error, and no better in the end.
-SOON = recipes.changed(SIDE, {"training": {"learning_rate": 0.015, "averaging": 0.99}})
-# For a mean of many: each one fits its rows more closely, and errs more in a way of its own.
-WEAKER = recipes.changed(FULL, {"penalty": {"times": 0.7}})
-ALIKE = FULL | {"penalty": {"fields": 20.0, "first_order": 20.0, "deep": 1e-4}}
-NO_STRETCHES = {name: FULL[name] for name in FULL if name != "stretches"}
-PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}
-MODELS = {
-    "constant": constant,
-    "offsets": offsets,
-    "mf": recipe(SIDE | {"describe": {"fields": ("uid", "mid")}, "model": PAIRS_ONLY}, models.fm_model),
-    "fm": recipe(SIDE | {"model": PAIRS_ONLY}, models.fm_model),
-    "fm_full": recipe(FULL | {"model": PAIRS_ONLY}, models.fm_model),
-    "wide_deep": recipe(SIDE | {"crosses": [("gender", "genre"), ("age", "genre")]}, wide_deep),
-    "as_published": recipe(models.AS_PUBLISHED),
-    "repaired": recipe(recipes.REPAIRED),
-    "full": recipe(FULL),
-    "full, weaker penalties": recipe(WEAKER),
-    "full, no history or time": recipe(SIDE),
-    "full, no stretches": recipe(NO_STRETCHES),
-    "full, no day": recipe(FULL, without("day")),
-    "full, no rated or raters": recipe(FULL, without("rated", "raters")),
-    "full, no day or stretches": recipe(NO_STRETCHES, without("day")),
-    "full, no time": recipe(NO_STRETCHES, without("day", "since_first")),
-    "full, 64 components": recipe(recipes.changed(FULL, {"history": {"components": 64}})),
-    "full, k = 40": recipe(recipes.changed(FULL, {"model": {"k": 40}})),
-    "full, dropout 0.2": recipe(recipes.changed(FULL, {"model": {"dnn_dr": 0.2}})),
-    "full, no averaging": recipe(recipes.changed(FULL, {"training": {"averaging": 0.0}})),
-    "full, falling rate instead of averaging": recipe(
-        recipes.changed(FULL, {"training": {"averaging": 0.0, "schedule": "cosine", "learning_rate": 6e-3}})
-    ),
-    "full, one penalty for all tables": recipe(ALIKE),
-}
+SOON = recipes.changed(recipes.WITHOUT_HISTORY, {"training": {"learning_rate": 0.015, "averaging": 0.99}})
 
 
 def train(request: dict) -> None:
@@ -126,32 +39,6 @@ def train(request: dict) -> None:
         jit_compile=jit_compile,
         callbacks=[protocol.epoch_turns(keras, request["rows"])],
     )
-
-
-def rmse(request: dict) -> None:
-    """Answers once for each of `members` models of different seeds, with the mean of all so far.
-
-    With `which`, only these of the members are trained, and each answer names the file with the scores of one.
-    """
-    data, rows, test = splits.load(request["data"], request["how"], request["split"])
-    y, total = test.rating.to_numpy(), 0.0
-    started = time.perf_counter()
-    which = request.get("which", range(request.get("members", 1)))
-    seeds = [request["seed"] + 1000 * member for member in which]
-    for n, (member, made) in enumerate(
-        zip(which, MODELS[request["model"]](data, rows, seeds), strict=True), 1
-    ):
-        scores = made.predict(test)
-        total = total + scores
-        answer = {
-            "seconds": time.perf_counter() - started,
-            "rmse": evaluation.rmse(y, total / n),
-            "parameters": made.parameters,
-        }
-        if "which" in request:
-            answer["scores"] = f"{request['scores']}-{member}.npy"
-            np.save(answer["scores"], scores)
-        protocol.turn(**answer)
 
 
 def reach(request: dict) -> None:
@@ -257,4 +144,4 @@ class _Pace(keras.callbacks.Callback):
 
 
 if __name__ == "__main__":
-    protocol.serve(training=train, rmse=rmse, reach=reach, scale=scale)
+    protocol.serve(training=train, reach=reach, scale=scale)
