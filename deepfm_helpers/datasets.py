@@ -93,7 +93,8 @@ def load_ratings(folder: Folder) -> pd.DataFrame:
     """Read the ratings in a folder: uid, mid, rating (1 to 5), timestamp (seconds since 1970).
 
     Raises:
-        DataError: a line breaks a rule or repeats a pair (uid, mid); the message names file, line and value.
+        DataError: the folder has no such file, or a line breaks a rule or repeats a pair (uid, mid); the message says
+            which file, line and value.
     """
     path, form = _find(folder, RATINGS)
     try:
@@ -115,7 +116,8 @@ def load_movies(folder: Folder) -> pd.DataFrame:
     Blanks around a title are dropped. Genres keep the order of the file, which is alphabetical in ml-100k.
 
     Raises:
-        DataError: a line breaks a rule or repeats a mid; the message names file, line and value.
+        DataError: the folder has no such file, or a line breaks a rule or repeats a mid; the message says which file,
+            line and value.
     """
     return _read_table(folder, MOVIES, "mid")
 
@@ -126,7 +128,8 @@ def load_users(folder: Folder) -> pd.DataFrame:
     The files of ml-100k hold the occupation as a word, which becomes its place in the alphabetical list, from 0.
 
     Raises:
-        DataError: a line breaks a rule or repeats a uid; the message names file, line and value.
+        DataError: the folder has no such file, or a line breaks a rule or repeats a uid; the message says which file,
+            line and value.
     """
     return _read_table(folder, USERS, "uid")
 
