@@ -36,7 +36,7 @@ class Day(Feature):
 
 @dataclass(frozen=True)
 class SinceFirst(Feature):
-    """The time since the user's first training rating, in bins of doubling width; bin 1 is the first quarter of an hour.
+    """The time since the user's first training rating, in bins that double; bin 1 is the first quarter of an hour.
 
     `first[uid]` is the time of that rating, in seconds since 1970. A user without one counts as rating for the first
     time. A rating without a uid gets id 0.
