@@ -12,7 +12,7 @@ GROUNDS = {
     "records": "checked on recorded runs of today's code",
     "algebra": "true by algebra: catches a slip in the code, and cannot fail otherwise",
 }
-"""What a claim can rest on -> what this means, for a reader."""
+"""What a claim can rest on, each with the words that a reader sees."""
 
 _SHOWN = {"run": "", "records": " (recorded runs)", "algebra": " (by algebra)"}
 

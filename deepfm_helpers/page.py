@@ -1,4 +1,4 @@
-"""Make a page of a chapter: figures in one format, places for labs, and a stamp that says what the page was made with."""
+"""Make a page of a chapter: figures in one format, places for labs, and a stamp of what the page was made with."""
 
 import json
 import platform
@@ -12,7 +12,7 @@ from IPython.display import display
 
 from deepfm_helpers.records import Recorded, plain
 
-RUNTIME = ("tensorflow", "keras", "numpy", "scipy", "pandas", "matplotlib")  # can move a number or a figure
+RUNTIME = ("tensorflow", "keras", "numpy", "scipy", "pandas", "matplotlib")  # they can change a result
 
 _started = time.perf_counter()
 
@@ -47,7 +47,7 @@ def lab(name: str, figure: str, **values: object) -> None:
 
 
 def origin(recorded: Recorded) -> str:
-    """Say in Markdown where recorded numbers come from: how many seeds, when they ran, and how to make the runs again."""
+    """Say in Markdown where recorded numbers come from: how many seeds, when, and how to make the runs again."""
     seeds = len({run["parameters"]["seed"] for run in recorded.runs})
     what = f"{seeds} seeds" if len(recorded.runs) == seeds else f"{len(recorded.runs)} runs of {seeds} seeds"
     day = date.fromisoformat(recorded.date)
@@ -58,7 +58,7 @@ def origin(recorded: Recorded) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that can change a number or a figure, without importing them."""
+    """Return the versions of Python and of the packages that can change a result, without importing the packages."""
     return {"python": platform.python_version()} | {name: _version(name) for name in RUNTIME}
 
 

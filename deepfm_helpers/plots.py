@@ -385,7 +385,7 @@ def log_among_runs(runs: dict[str, pd.DataFrame], log: pd.DataFrame, *, constant
 
 
 def _grid(ax: plt.Axes, rows: Sequence[str], columns: Sequence[str], **slant) -> None:
-    """Turns the Axes into a table with names at the left and at the top (styled by `slant`), without lines and ticks."""
+    """Turns the Axes into a table, with names at the left and at the top (styled by `slant`), and without lines."""
     ax.set_xticks(range(len(columns)), columns, **slant)
     ax.set_yticks(range(len(rows)), rows)
     ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
