@@ -251,7 +251,7 @@ def _fits(annotation: ast.expr, value: object) -> bool:
 
 
 def _checked(parameter: Parameter, value: object) -> object:
-    """Return the plain form of a value that the table of rules and the annotation allow; for None the latter decides."""
+    """Return the plain form of a value that table and annotation allow; for None the annotation alone decides."""
     name, text = parameter.name, parameter.annotation
     annotation = ast.parse(text, mode="eval").body if text else None
     if value is None and annotation is not None and _fits(annotation, None):

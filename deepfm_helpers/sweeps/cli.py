@@ -1,4 +1,4 @@
-"""The command `deepfm`: run a notebook with other parameters, once or a hundred times, and look at what came out."""
+"""The command `deepfm`: run a notebook with other parameters, once or a hundred times, and look at the results."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from deepfm_helpers.press import reruns, warm
 from deepfm_helpers.sweeps import plans, runs
 
 EXPECTED = (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError)
-"""Errors that a person can do something about; each ends the command with one line."""
+"""Errors about which a person can do something; each ends the command with one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns 0 only if all went well."""
+    """Run the command line; return 0 only if all went well."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _message(error: BaseException) -> str:
-    """An error as one line; a KeyError would put its message in quotes."""
+    """Return an error as one line; a KeyError would put its message in quotes."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return runs.in_one_line(text or type(error).__name__)
 
@@ -68,7 +68,7 @@ def _taken_out(arguments: list[str]) -> tuple[list[str], dict[str, object]]:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """What `deepfm` can be asked to do."""
+    """Return the parser of what `deepfm` can be asked to do."""
     parser = argparse.ArgumentParser(prog="deepfm", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -211,13 +211,13 @@ def _sweep(o: argparse.Namespace) -> int:
 
 
 def _on_one_line(line: str) -> None:
-    """Show on a terminal the newest finished run in place of the one before; failures stay."""
+    """Show on a terminal each finished run in place of the one before; failures stay."""
     passing = line.startswith("[") and "  FAILED: " not in line and not line.endswith(" s")
     print(f"\r\x1b[K{line}", end="" if passing else "\n", flush=True)
 
 
 def _changes(asked: list[str]) -> dict[str, list]:
-    """The values of ``--set name=value,value``; commas inside of brackets do not part values."""
+    """Read the values of ``--set name=value,value``; commas inside brackets do not separate values."""
     changes: dict[str, list] = {}
     for text in asked:
         name, equals, values = text.partition("=")
