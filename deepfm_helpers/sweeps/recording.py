@@ -170,7 +170,7 @@ def _unlike(here: Checkout, record: Recorded, runs: Sequence[plans.Run]) -> list
 
 
 def _locked(here: Checkout, python: str) -> dict[str, str]:
-    """Return the versions of the packages that can change a result, from ``constraints.txt``, for a version of Python."""
+    """Return the locked versions of the packages that can change a result, for a version of Python."""
     found = {}
     for line in (here.root / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if re.match(r"[\w.-]+==", line):
