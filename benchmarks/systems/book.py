@@ -1,8 +1,8 @@
 """This book's models and training, called as a reader would call them.
 
-`MODELS` holds what the task rmse can name: functions of the dataset, the training rows and seeds that yield a
-`recipes.Fitted`, or something else with its `predict` and `parameters`, for each seed. A new model of the book needs
-one more entry.
+`MODELS` holds what the task rmse can name: functions of the dataset, the training rows and seeds that yield, for each
+seed, a `recipes.Fitted` or something else with a `predict` and `parameters`. A new model of the book needs one more
+entry.
 """
 
 import time
@@ -27,33 +27,33 @@ class Untrained(NamedTuple):
 
 
 def constant(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Untrained]:
-    """The mean of the training rows."""
+    """Yield for each seed the mean of the training rows, as a model."""
     for _ in seeds:
         yield Untrained(lambda frame: np.full(len(frame), rows.rating.mean()), 1)
 
 
 def offsets(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Untrained]:
-    """Mean, film offset and user offset."""
+    """Yield for each seed the sum of mean, film offset and user offset, as a model."""
     parameters = 1 + rows.uid.nunique() + rows.mid.nunique()
     for _ in seeds:
         yield Untrained(lambda frame: np.clip(evaluation.bias_predictions(rows, frame), 1, 5), parameters)
 
 
 def recipe(made: dict, build: Callable | None = None) -> Callable:
-    """A model of `MODELS` that follows a recipe of `deepfm_helpers.recipes`."""
+    """Return a model of `MODELS` that follows a recipe of `deepfm_helpers.recipes`."""
     return lambda data, rows, seeds: recipes.members(made, data, rows, seeds, build)
 
 
 def wide_deep(features, **options) -> keras.Model:
-    """Wide & Deep: crosses go to the wide side alone."""
+    """Build Wide & Deep; crosses go to the wide side alone."""
     crosses = [field for field in features if isinstance(field, Cross)]
     return models.wide_deep_model([f for f in features if f not in crosses], crosses, **options)
 
 
 FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
-# Larger steps and a shorter mean of the weights: sooner at a given error, and no better in the end.
+# Larger steps and a shorter mean of the weights reach a given error sooner, but do not end lower.
 SOON = recipes.changed(SIDE, {"training": {"learning_rate": 0.015, "averaging": 0.99}})
-# For a mean of many: each one fits its rows more closely, and errs more in a way of its own.
+# For a mean of many models: each fits its rows more closely, and the errors are less alike.
 WEAKER = recipes.changed(FULL, {"penalty": {"times": 0.7}})
 ALIKE = FULL | {"penalty": {"fields": 20.0, "first_order": 20.0, "deep": 1e-4}}
 PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}
@@ -82,7 +82,7 @@ MODELS = {
 
 
 def train(request: dict) -> None:
-    """`fit` on six fields, at the architecture of the request, in turns of `protocol.epoch_turns`."""
+    """Train on six fields, with the architecture of the request, in turns of `protocol.epoch_turns`."""
     jit_compile = request.get("jit_compile", False)
     training.set_seed(request["seed"], deterministic=not jit_compile)
     data, rows, _ = splits.load(request["data"], request["how"], request["split"])
@@ -109,9 +109,9 @@ def train(request: dict) -> None:
 
 
 def rmse(request: dict) -> None:
-    """Answers once for each of `members` models of different seeds, with the mean of all so far.
+    """Answer once for each of `members` models of different seeds, with the mean of all so far.
 
-    With `which`, only these of the members are trained, and each answer names the file with the scores of one.
+    With `which`, only these members are trained, and each answer names the file with the scores of one of them.
     """
     data, rows, test = splits.load(request["data"], request["how"], request["split"])
     y, total = test.rating.to_numpy(), 0.0
@@ -135,9 +135,9 @@ def rmse(request: dict) -> None:
 
 
 def reach(request: dict) -> None:
-    """Seconds from rows in memory until the test RMSE, looked at after each epoch, is at most `target`.
+    """Measure the seconds from rows in memory until the test RMSE after an epoch is at most `target`.
 
-    Of the DeepFM without history and time, whose fields do not depend on the training rows.
+    The model is the DeepFM without history and time, whose fields do not depend on the training rows.
     """
     data, rows, test = splits.load(request["data"], request["how"], request["split"])
     fields = splits.fields(data)
@@ -149,7 +149,7 @@ def reach(request: dict) -> None:
 
 
 class _Until(keras.callbacks.Callback):
-    """Notes when the RMSE on some rows first was at most a target; the looks at it do not count."""
+    """Notes when the RMSE on some rows is first at most a target; the time to compute the RMSE does not count."""
 
     def __init__(self, target: float, x: list, y: np.ndarray):
         super().__init__()
@@ -159,7 +159,7 @@ class _Until(keras.callbacks.Callback):
         looked = time.perf_counter()
         swap = keras.callbacks.SwapEMAWeights()
         swap.set_model(self.model)
-        swap.on_test_begin()  # the running means; what it does at the start of `predict` it does not undo
+        swap.on_test_begin()  # swaps the running means in; a swap at the start of `predict` is never undone
         scores = self.model.predict(self.x, batch_size=16_384, verbose=0)
         swap.on_test_end()
         self.error = evaluation.rmse(self.y, np.clip(scores.ravel(), 1, 5))
@@ -169,9 +169,9 @@ class _Until(keras.callbacks.Callback):
 
 
 def scale(request: dict) -> None:
-    """Trains on planted ratings, in turns of some steps.
+    """Train on planted ratings, in turns of some steps.
 
-    `rows_per_second` is that of a whole epoch, one shuffle of all rows and all steps, at the pace of a turn.
+    `rows_per_second` is that of a whole epoch at the pace of a turn: one shuffle of all rows, and all steps.
     """
     training.set_seed(request["seed"])
     started = time.perf_counter()
@@ -205,10 +205,10 @@ def scale(request: dict) -> None:
 
 
 class _Pace(keras.callbacks.Callback):
-    """Hands on the seconds and processor seconds of a step, the mean of `steps` of them, until that is enough.
+    """Passes on the mean wall and processor seconds of a step over `steps` steps, turn by turn, until it is stopped.
 
-    Time between two epochs is not counted, nor the beginning of an epoch or a turn. The first 32 steps, in which
-    TensorFlow compiles, only end a turn's waiting.
+    The time between two epochs does not count, nor does the beginning of an epoch or of a turn. The first 32 steps, in
+    which TensorFlow compiles, are not timed.
     """
 
     def __init__(self, steps: int, answer: Callable[[float, float], bool]):
