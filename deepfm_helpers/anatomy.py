@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 PART_LAYERS = {"first_order": "fm_1d_output", "second_order": "fm_2d_output", "deep": "deep_output"}
-"""Part of a DeepFM score -> its layer; the three parts stand in the order in which the post concatenates them."""
+"""The layers of the three parts of a DeepFM score, by part, in the order in which the post concatenates them."""
 
 SUM, SCORE = "sum_of_parts", "deepfm_output"
 VECTORS, LAID_END_TO_END = "concat_embed_2d", "flat_embed_2d"

@@ -106,7 +106,7 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float], comparison
 
     Args:
         ours, theirs: the errors of two models, (n,), run by run on the same rows with the same seed.
-        comparisons: number of intervals that shall all hold at once in 95 % of experiments; each is widened to the
+        comparisons: number of intervals that have to hold all at once in 95 % of experiments; each is widened to the
             level 1 − 0.05 / comparisons (Bonferroni).
 
     Returns:

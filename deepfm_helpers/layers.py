@@ -80,7 +80,7 @@ class Embedding(keras.layers.Embedding):
 
     Args:
         input_dim: rows of the table.
-        output_dim: k.
+        output_dim: length k of a vector.
         pooling: how the values of a multi-valued field are combined, see `PoolValues`; None: they are not.
 
     Input shape: ids (batch, slots). Output shape: (batch, slots, k), or (batch, 1, k) with pooling.
@@ -130,7 +130,7 @@ class KnownEmbedding(keras.layers.Layer):
     Args:
         input_dim: rows of the table.
         known: numbers in a row.
-        output_dim: k.
+        output_dim: length k of a vector.
         embeddings_initializer, embeddings_regularizer: those of the matrix (known, k).
 
     Input shape: ids (batch, slots). Output shape: (batch, slots, k).
@@ -208,7 +208,10 @@ class PairwiseInteractions(keras.layers.Layer):
 
 @register
 class Offset(keras.layers.Layer):
-    """Adds the trainable constant w0 of equation eq-first-order, which starts at `start`, in stars.
+    """Adds the trainable constant w0 of equation eq-first-order.
+
+    Args:
+        start: value of w0 before training, in stars.
 
     Input and output shape: (batch, 1).
     """
@@ -233,6 +236,9 @@ class BatchL2(keras.layers.Layer):
 
     The penalty covers the vectors that the batch looked up, each as often as it was used, and not the whole table.
     Padding is left out.
+
+    Args:
+        l2: factor of the penalty.
 
     Input shape: embeddings (batch, slots, k) and ids (batch, slots). Output shape: that of the embeddings.
     """

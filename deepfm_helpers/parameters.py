@@ -192,7 +192,7 @@ PARAMETERS: dict[str, Rule] = {
     "averaging": Real(0, 1, without=(1,)),
     "fields": ListOf(OneOf(tuple(FIELDS)), least=1, most=len(FIELDS), distinct=True),
 }
-"""Name of a parameter -> its rule, for all notebooks."""
+"""The rule of each parameter, by name, for all notebooks."""
 
 
 def checked(name: str, value: object) -> object:

@@ -60,7 +60,7 @@ REPAIRS = {
     "larger steps, weights averaged": {"training": AVERAGED},
     "trained again on all rows": {"selection": "refit"},
 }
-"""The changes that chapter 10 makes to `models.AS_PUBLISHED`, one at a time: name → section → arguments."""
+"""The changes that chapter 10 makes to `models.AS_PUBLISHED`, one at a time, as name → section → arguments."""
 
 FULL = {
     "describe": {},
@@ -71,7 +71,7 @@ FULL = {
     "training": AVERAGED,
     "selection": "all rows",
 }
-"""The full model of chapter 11: all fields with history, time and stretches, a penalty per table, averaged weights."""
+"""The full model of chapter 11, with all fields, history, time, stretches, a penalty per table and averaged weights."""
 
 
 WITHOUT_HISTORY = {name: FULL[name] for name in FULL if name not in ("history", "stretches")} | {

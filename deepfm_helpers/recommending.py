@@ -43,7 +43,8 @@ class TwoSides:
         ratings: the training rows, which say who has seen what; None: all of `data.ratings`.
 
     Attributes:
-        users, films: the frames of `data` sorted by id; positions in arrays count their rows.
+        users: the users of `data` sorted by uid; positions of users count its rows.
+        films: the films of `data` sorted by mid; positions of films count its rows.
         counts: number of training rows of each film.
         seen: for each position of a user, the positions of the films in that user's training rows.
         bias: the constant of the score, in stars.

@@ -81,7 +81,7 @@ def place(script: Path | None, source: Path) -> None:
 
 
 def train_and_export(data, path: str | Path, *, seed: int = 1, recipe: recipes.Recipe = RECIPE) -> dict:
-    """Train a DeepFM on nine tenths of the rows, measure it on the last tenth, and write it to `path`.
+    """Train a DeepFM on nine tenths of the rows, drawn at random, measure it on the others, and write it to `path`.
 
     Args:
         data: a `datasets.MovieLens`.

@@ -117,6 +117,10 @@ def run(
     """Execute ``notebook`` with ``parameters``, which are checked before anything runs; see `kernels.run`.
 
     Args:
+        notebook: path of the notebook.
+        output: path of the executed notebook.
+        parameters: values by name; parameters that are not given keep their defaults.
+        timeout: seconds that one cell may take.
         how: further arguments of `kernels.run`.
 
     Returns:
