@@ -403,7 +403,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="rmse; by default all but the changes to the full model, which are for --splits valid",
     )
     parser.add_argument(
-        "--stale", action="store_true", help="measure nothing: list the rows that are not of today"
+        "--stale", action="store_true", help="measure nothing: list the rows that are out of date"
     )
     options = parser.parse_args(arguments)
     options.tasks = options.tasks or list(TASKS)

@@ -97,7 +97,7 @@ def run(
                     progress.add(result)
                     if result.fatal:
                         raise SweepStopped(
-                            f"{runs.in_one_line(result.error)}; mend that, and call it again to go on"
+                            f"{runs.in_one_line(result.error)}; fix that, then run the same command to go on"
                         )
                     if result.error and stop_on_failure:
                         raise SweepStopped(runs.in_one_line(result.error))

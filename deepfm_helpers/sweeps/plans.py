@@ -119,7 +119,7 @@ class Plan:
             try:
                 total += _count(sweep)
                 if total > limit:
-                    raise PlanError(f"{total:,} runs are more than {limit:,}; to run them, give a limit")
+                    raise PlanError(f"{total:,} runs are more than {limit:,}; to run them, raise the limit")
                 notebook = _notebook(sweep, beside)
                 for run in _runs(
                     notebook, _points(_changed(sweep, changes or {})), fingerprint_of or fingerprint
@@ -177,7 +177,7 @@ class _Strict(yaml.SafeLoader):
                 hint = " (YAML reads on, off, yes and no as true and false)" if isinstance(key, bool) else ""
                 raise PlanError(f"line {node.start_mark.line + 1}: the key {key!r} is no name{hint}")
             if keys.count(key) > 1:
-                raise PlanError(f"line {node.start_mark.line + 1}: {key} stands twice")
+                raise PlanError(f"line {node.start_mark.line + 1}: {key} is given twice")
         return super().construct_mapping(node, deep)
 
 
@@ -234,7 +234,7 @@ def _seeds(asked: object) -> list:
     if not seeds:
         raise PlanError(f"seeds: {asked!r} holds no seed, so there is nothing to run")
     if twice := [seed for seed, number in Counter(seeds).items() if number > 1]:
-        raise PlanError(f"seeds: {', '.join(map(str, sorted(twice)))} stands twice")
+        raise PlanError(f"seeds: {', '.join(map(str, sorted(twice)))} is given twice")
     return seeds
 
 

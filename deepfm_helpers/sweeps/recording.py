@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
     parser.add_argument("notebooks", nargs="*", metavar="NN", help="which ones, such as 04; all by default")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
     parser.add_argument(
-        "--stale", action="store_true", help="make nothing: print the records that are not of today"
+        "--stale", action="store_true", help="make nothing: list the records that are out of date"
     )
     o = parser.parse_args(arguments)
     setting = runs.Setting(timeout=7200, warm=True)
@@ -223,9 +223,9 @@ def _print_stale(here: Checkout, names: Sequence[str]) -> int:
     for name, reasons in found.items():
         print(f"{name}: {'; '.join(reasons)}")
     print(
-        f"{len(found)} records are not of today's code, data and versions"
+        f"{len(found)} records were not made with today's code, data and versions"
         if found
-        else "all records are of today"
+        else "all records are up to date"
     )
     return 1 if found else 0
 
