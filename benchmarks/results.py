@@ -52,8 +52,8 @@ def row(
         machine: see `machine`.
 
     Returns:
-        The row, checked: `value` is the median of the repeats, `spread` their standard deviation, 0 for a single one;
-        with the date, the fingerprint of the data and a digest of the code, see `origin`.
+        The checked row. Its `value` is the median of the repeats, `spread` their standard deviation, 0 for a single
+        one; it has the date, the fingerprint of the data and a digest of the code, see `origin`.
 
     Raises:
         LookupError: no program measures the system.

@@ -445,8 +445,8 @@ def df2xy(
         features: field descriptions; None means the post's four, with `movie_genre` holding id lists.
 
     Returns:
-        (x, y): x holds one array per feature, in their order, with the shapes of `Feature.encode`; y holds the ratings
-        in stars, float32 (n,).
+        (x, y), where x holds one array per feature, in their order, with the shapes of `Feature.encode`, and y holds
+        the ratings in stars, float32 (n,).
 
     Raises:
         KeyError, TypeError, ValueError: see `Feature.encode`; or a rating is missing or is not a finite number.

@@ -262,7 +262,7 @@ def recommend(
         target, noise: what liked films count for, see `TwoSides.new_user`.
 
     Returns:
-        One row per film, best first and indexed by rank: mid and title; score, its parts and bias, in stars; and
+        One row per film, best first and indexed by rank, with mid and title; score, its parts and bias, in stars; and
         ratings, the number of training rows of the film.
 
     Raises:

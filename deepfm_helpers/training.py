@@ -142,7 +142,7 @@ def train(
         callbacks: further Keras callbacks.
 
     Returns:
-        One row per epoch: epoch (from 1), loss (stars², with penalties), rmse (stars), val_loss, val_rmse, seconds.
+        One row per epoch with epoch (from 1), loss (stars², with penalties), rmse (stars), val_loss, val_rmse, seconds.
 
     Raises:
         ValueError: there are no rows, the arrays do not fit together, or a number in them is not finite; the folder

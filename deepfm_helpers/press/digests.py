@@ -94,8 +94,8 @@ def reached(here: Checkout, source: str, leave_out: Collection[str] = ()) -> dic
         leave_out: names of modules that do not count, with the modules that they alone import.
 
     Returns:
-        path below the root -> what counts: the code of a module, the digest of a notebook that the source runs, or the
-        SHA-256 of a file of recorded numbers.
+        path below the root -> what counts, that is, the code of a module, the digest of a notebook that the source
+        runs, or the SHA-256 of a file of recorded numbers.
     """
     tree = ast.parse(source)
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}

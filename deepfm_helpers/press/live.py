@@ -204,7 +204,7 @@ def terms(exported: dict, rows: Sequence[int | Sequence[int]]) -> pd.Series:
         rows: for each field the row of its tables, or the rows of a field with several values.
 
     Returns:
-        float64 by name: w0, one weight per field, one term per pair, such as "uid × mid", and deep.
+        The terms by name, float64, which are w0, a weight per field, a term per pair, such as "uid × mid", and deep.
     """
     w, v = {}, {}
     for f, row in zip(exported["fields"], rows, strict=True):

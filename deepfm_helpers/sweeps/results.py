@@ -448,7 +448,7 @@ def _warn_of_what_differs(frame: pd.DataFrame, columns: Sequence[str], by: Seque
             counts = group[name].value_counts(dropna=False, sort=False)
             if len(counts) > 1:
                 which = [f"{str(value)[:12]} ({number} runs)" for value, number in counts.items()]
-                _warn(f"the runs differ in {name}, which can move a metric: {', '.join(which)}")
+                _warn(f"the runs differ in {name}, which can change a metric: {', '.join(which)}")
 
 
 def _place_of(baseline: object, by: list[str], index: pd.Index) -> int:
@@ -478,11 +478,11 @@ def differences(run_a: str | Path, run_b: str | Path) -> pd.DataFrame:
         run_a, run_b: the folders of two finished runs, ``FOLDER/runs/NAME``, of one sweep or of two.
 
     Returns:
-        One row for each difference, none if the runs agree: `kind` ("notebook", "parameter", "made with", "version",
-        "metric", "code" or "output"); `name`; the values `a` and `b`, for an output the first line that differs; and,
-        for numbers, `difference`, b − a, for lists of numbers the difference that is largest in size. Outputs are
-        compared cell by cell where the code is the same: texts by lines, figures as a whole. Records are compared as
-        metrics.
+        One row for each difference, and none if the runs agree. The columns are `kind` ("notebook", "parameter", "made
+        with", "version", "metric", "code" or "output"); `name`; the values `a` and `b`, for an output the first line
+        that differs; and, for numbers, `difference`, b − a, for lists of numbers the difference that is largest in
+        size. Outputs are compared cell by cell where the code is the same: texts by lines, figures as a whole. Records
+        are compared as metrics.
 
     Raises:
         FileNotFoundError: a folder is not the folder of a finished run.

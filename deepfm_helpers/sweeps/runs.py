@@ -77,8 +77,8 @@ def execute(run: Run, sweep: str | Path, setting: Setting) -> Result:
     """Make one run, unless it is finished; if another worker is making it, wait for that worker.
 
     The file ``run.json`` is written last and in one step: if it is there, the whole run is there. A run that failed
-    leaves the file ``error.txt`` and is made again only after somebody has removed that file: the message about the
-    failure may be lost.
+    leaves the file ``error.txt`` and is made again only after somebody has removed that file, since the message about
+    the failure may get lost on its way.
 
     Returns:
         How the run ended. A failed run raises nothing; its error is in the result and in ``error.txt``.
