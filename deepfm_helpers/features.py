@@ -20,7 +20,7 @@ from deepfm_helpers.columns import column_of, finite_numbers, ids_of, seconds, w
 KINDS = ("numeric", "single", "multi", "known")
 POOLINGS = ("mean", "sum", "multi_hot", "mean_with_padding")
 KEYS = {"user": "uid", "film": "mid", "rating": None}
-"""Who a field can belong to, and the column of ids that says which user or film a row is about."""
+"""What a field can describe, and the column of ids that says which user or film a row is about."""
 
 FRAMES = {"user": "users", "film": "movies", "rating": "ratings"}
 """The frame of a `datasets.MovieLens` that describes each of them."""
@@ -47,7 +47,7 @@ class Feature:
         table: what is known about each id of a known field, float32 (size + 1, d). The model does not change the
             table; it learns the matrix (d, k) that turns a row into a vector.
         wide: the field enters the first order alone: each of its values has a weight, but no vector.
-        owner: who the field describes. A "user" or "film" field is the same in all rows of that user or film; a
+        owner: what the field describes. A "user" or "film" field is the same in all rows of that user or film; a
             "rating" field may differ from row to row.
         penalty: λ for the table of the field's vectors (for a wide field: of its weights), in units of one rating. A
             recipe with penalties uses it unless it names another λ; see `recipes`.
@@ -102,7 +102,7 @@ class Feature:
         """Returns this field with the size, the vocabulary and the slots that its values in a frame call for.
 
         Args:
-            frame: the users, films or ratings of a dataset, whichever the field describes.
+            frame: the users, films or ratings of a dataset, according to `owner`.
             n_values: how many values of a multi-valued field keep an id, the most frequent first; None keeps all.
 
         Raises:
