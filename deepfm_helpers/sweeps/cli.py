@@ -125,7 +125,9 @@ def command_line() -> argparse.ArgumentParser:
     sub = of_folder("collect", _collect, "put the results of a sweep into one table, one row per run")
     sub.add_argument("--to", type=Path, help="write a .csv or .parquet file instead of printing")
     sub.add_argument("--mlflow", metavar="STORE", type=Path, help="write an MLflow file store")
-    sub = of_folder("compare", _compare, "compare settings over paired runs, or list what differs between two")
+    sub = of_folder(
+        "compare", _compare, "compare settings over paired runs, or list what differs between two"
+    )
     sub.add_argument("--runs", nargs=2, metavar="NAME", help="two runs: list all that differs between them")
     _what(sub)
     sub.add_argument("--pair", default="seed", help="the parameter that pairs runs (default seed)")
