@@ -5,7 +5,7 @@ A :class:`WarmParent` imports them once. Each kernel that its ``manager`` starts
 computes the same numbers, bit for bit, as one in a new process: its environment was in force during the imports, its
 random generators have states of their own, and its libraries start as many threads.
 
-A process may be copied only while it has a single thread, which ends with TensorFlow's first operation. The parent
+A process may be copied only while it has a single thread, as it has until TensorFlow's first operation. The parent
 therefore never runs a cell, no kernel is used twice, and the parent counts its threads before every fork. A program
 that is killed leaves nothing behind: its parent ends with it, and the parent's kernels end with the parent. Warm
 kernels share the seed with which Python hashes texts, so that sets of texts have the same order in all of them. The
