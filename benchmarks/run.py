@@ -41,6 +41,10 @@ COMPARED = {
     "FM full": ("book", {"model": "fm_full"}),
     "DeepFM full, no history or time": ("book", {"model": "full, no history or time"}),
     "DeepFM full, no stretches": ("book", {"model": "full, no stretches", "members": 2}),
+    "DeepFM full, no day": ("book", {"model": "full, no day", "members": 2}),
+    "DeepFM full, no rated or raters": ("book", {"model": "full, no rated or raters"}),
+    "DeepFM full, no day or stretches": ("book", {"model": "full, no day or stretches"}),
+    "DeepFM full, no time": ("book", {"model": "full, no time"}),
     "DeepFM full": ("book", {"model": "full", "members": 5}),
     "DeepFM full, weaker penalties": ("book", {"model": "full, weaker penalties", "members": 8}),
     "DeepFM full, weaker penalties, all cores": (

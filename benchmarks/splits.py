@@ -4,7 +4,7 @@ import pandas as pd
 
 from deepfm_helpers import datasets, features
 
-HOW = ("random", "valid", "time", "u1")
+HOW = ("random", "valid", "time", "past", "u1")
 
 
 def fields(data: datasets.MovieLens) -> tuple[features.Feature, ...]:
@@ -20,8 +20,9 @@ def load(name: str, how: str, seed: int) -> tuple[datasets.MovieLens, pd.DataFra
     Args:
         name: "ml-1m" or "ml-100k".
         how: "random" holds out a tenth of the rows, drawn with the seed; "valid" holds out a tenth of those that are
-            left, to choose settings by; "time" holds out the latest tenth; "u1" is the split published with
-            MovieLens-100K, whose folder must hold `u1.test`.
+            left, to choose settings by; "time" holds out the latest tenth; "past" holds out the latest tenth of those
+            that this leaves, to choose settings by; "u1" is the split published with MovieLens-100K, whose folder must
+            hold `u1.test`.
         seed: seed of the draw.
 
     Raises:
@@ -32,6 +33,8 @@ def load(name: str, how: str, seed: int) -> tuple[datasets.MovieLens, pd.DataFra
     joined = datasets.join(data.ratings, data.movies, data.users)
     if how == "valid":
         return data, *features.split_rows(features.split_rows(joined, 0.1, seed=seed)[0], 0.1, seed=seed)
+    if how == "past":
+        return data, *features.split_rows(features.split_rows(joined, 0.1, by="time")[0], 0.1, by="time")
     if how in ("random", "time"):
         return data, *features.split_rows(joined, 0.1, seed=seed, by=how)
     if how != "u1" or name != "ml-100k":

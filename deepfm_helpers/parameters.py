@@ -176,6 +176,7 @@ def _how_to_write(text: str) -> str:
 
 
 PARAMETERS: dict[str, Rule] = {
+    "directions": OneOf(("add", "both")),
     "dataset": OneOf(("ml-100k", "ml-1m", "planted", "planted-small")),
     "seed": Whole(0, 2**31 - 1),
     "n_seeds": Whole(1, 20),

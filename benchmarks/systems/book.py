@@ -7,6 +7,7 @@ entry.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -50,12 +51,27 @@ def wide_deep(features, **options) -> keras.Model:
     return models.wide_deep_model([f for f in features if f not in crosses], crosses, **options)
 
 
+def without(*names: str) -> Callable:
+    """A DeepFM that is given all fields and leaves some of them, by name, unread."""
+
+    def build(features, table_l2, **options) -> keras.Model:
+        read = [field.name not in names for field in features]
+        inputs = models.define_input_layers(features)
+        penalties = {name: factor for name, factor in table_l2.items() if name not in names}
+        fields = list(compress(features, read))
+        model = models.deep_fm_model(features=fields, table_l2=penalties, **options)[-1]
+        return keras.Model(inputs, model(list(compress(inputs, read))))
+
+    return build
+
+
 FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
 # Larger steps and a shorter mean of the weights reach a given error sooner, but do not end lower.
 SOON = recipes.changed(SIDE, {"training": {"learning_rate": 0.015, "averaging": 0.99}})
 # For a mean of many models: each fits its rows more closely, and the errors are less alike.
 WEAKER = recipes.changed(FULL, {"penalty": {"times": 0.7}})
 ALIKE = FULL | {"penalty": {"fields": 20.0, "first_order": 20.0, "deep": 1e-4}}
+NO_STRETCHES = {name: FULL[name] for name in FULL if name != "stretches"}
 PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}
 MODELS = {
     "constant": constant,
@@ -69,7 +85,11 @@ MODELS = {
     "full": recipe(FULL),
     "full, weaker penalties": recipe(WEAKER),
     "full, no history or time": recipe(SIDE),
-    "full, no stretches": recipe({name: FULL[name] for name in FULL if name != "stretches"}),
+    "full, no stretches": recipe(NO_STRETCHES),
+    "full, no day": recipe(FULL, without("day")),
+    "full, no rated or raters": recipe(FULL, without("rated", "raters")),
+    "full, no day or stretches": recipe(NO_STRETCHES, without("day")),
+    "full, no time": recipe(NO_STRETCHES, without("day", "since_first")),
     "full, 64 components": recipe(recipes.changed(FULL, {"history": {"components": 64}})),
     "full, k = 40": recipe(recipes.changed(FULL, {"model": {"k": 40}})),
     "full, dropout 0.2": recipe(recipes.changed(FULL, {"model": {"dnn_dr": 0.2}})),
