@@ -52,7 +52,7 @@ def wide_deep(features, **options) -> keras.Model:
 
 
 def without(*names: str) -> Callable:
-    """A DeepFM that is given all fields and leaves some of them, by name, unread."""
+    """Return a function that builds a DeepFM with inputs for all fields, of which it does not read those named."""
 
     def build(features, table_l2, **options) -> keras.Model:
         read = [field.name not in names for field in features]
