@@ -1,4 +1,4 @@
-# The front door. `make` alone lists what it can do.
+# The commands of the book. `make` alone lists them.
 PYTHON ?= python3
 DATASET ?= ml-100k
 JOBS ?= 2
@@ -20,7 +20,7 @@ PRESS := $(PY) -m deepfm_helpers.press
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
-	@echo "  DATASET=ml-100k|ml-1m|planted chooses the data, DEEPFM_DATA=folder names a folder that holds them"
+	@echo "  DATASET=ml-100k|ml-1m|planted chooses the data; DEEPFM_DATA=folder names a folder that holds it"
 
 setup: $(READY)  ## create .venv and install everything into it
 
@@ -41,13 +41,13 @@ book: $(READY)  ## execute every chapter and build the book
 pdf: $(READY)  ## print the whole book with its stored outputs as one PDF (needs Chromium)
 	@$(PRESS) pdf
 
-execute: $(READY)  ## regenerate the outputs stored in notebooks/ (NB="04 05" for some)
+execute: $(READY)  ## regenerate the outputs stored in notebooks/ (some: NB="04 05")
 	@$(PRESS) execute $(NB) --jobs $(JOBS)
 
-record: $(READY)  ## make the runs of MovieLens-1M that the chapters quote (NB="04 08" for some)
+record: $(READY)  ## make the runs on MovieLens-1M that the chapters quote (some: NB="04 08")
 	@$(PY) -m deepfm_helpers.sweeps.recording $(NB) --jobs $(JOBS)
 
-test: $(EXTRAS)  ## check everything that can fail, with one summary at the end
+test: $(EXTRAS)  ## run every check, with one summary at the end
 	@$(PY) tests/run_all.py
 
 lint: $(READY)  ## check style and layout of the code
@@ -61,11 +61,11 @@ $(LAB) $(EXTRAS): .venv/%: constraints-%.txt $(READY)
 	$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
-serve: $(READY)  ## show the book that was built on DATASET on http://127.0.0.1:8000 (PORT=8000)
+serve: $(READY)  ## serve the book that was built on DATASET at http://127.0.0.1:8000 (PORT=8000)
 	@test -d _build/$(DATASET)/html || { echo "no book on $(DATASET) yet: run make book DATASET=$(DATASET)" >&2; exit 1; }
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/$(DATASET)/html
 
-bench: $(READY)  ## time the book against the post and other libraries (TASKS="reading training scale rmse")
+bench: $(READY)  ## time the book beside the post and other libraries (some: TASKS="reading training")
 	@$(PY) -m benchmarks.run $(TASKS)
 
 clean:  ## remove what was built, and .venv

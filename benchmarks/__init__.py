@@ -1,1 +1,1 @@
-"""Benchmarks of the book against the post's code and other libraries; see README.md in this folder."""
+"""Benchmarks of the book beside the post's code and other libraries; see README.md in this folder."""

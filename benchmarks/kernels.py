@@ -1,7 +1,7 @@
-"""Seconds of a run in a cold kernel and in a warm one, in turns: by the clock, and of the processor.
+"""Measure the wall seconds and the processor seconds of a run in a cold kernel and in a warm one, in turns.
 
 ``python -m benchmarks.kernels 5 01 07`` runs a small notebook and the chapters 01 and 07, five turns each. It names the
-records that were not the same in all kernels, to the last digit: seconds, and what is made of them.
+records that were not the same, to the last digit, in all kernels; these should be seconds, and what follows from them.
 """
 
 import os
@@ -32,7 +32,7 @@ SMALL = (
 
 
 class Turn:
-    """What passed since this was made: seconds by the clock, and of the processor for kernels that have ended."""
+    """Counts since it was made: wall seconds, and processor seconds of kernels that have ended."""
 
     def __init__(self, parent: int):
         self._parent = parent
@@ -84,7 +84,7 @@ def report(measured: dict[str, list[tuple[float, float]]]) -> None:
 
 
 def spread(values: list[float]) -> str:
-    """The mean and, of several values, their standard deviation."""
+    """Return the mean and the standard deviation, 0 for a single value, as text."""
     return f"{statistics.mean(values):6.2f} ± {statistics.stdev(values) if len(values) > 1 else 0:.2f}"
 
 

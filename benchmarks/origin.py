@@ -1,7 +1,8 @@
-"""What a measured row comes from: the code that can move it, as a digest, and its data, as a fingerprint.
+"""Where a measured row comes from: a digest of the code that can change it, and the fingerprint of its data.
 
-A row of the book depends on all that its program reaches by import; one of another system on the files of its own and
-on the versions of its packages. A digest is taken once in a process, so that it is of the code that was measured.
+A row of the book depends on all that its program reaches by import; a row of another system depends on that system's
+own files and on the versions of its packages. A digest is computed once per process, so that it describes the code that
+was measured.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,16 +17,16 @@ from deepfm_helpers.sweeps import plans
 
 FOLDER = Path(__file__).parent
 PACKAGES = {"post": ("tensorflow", "keras", "numpy"), "readers": ("pandas",)}
-"""What programs that are not the book's import here; the peers have an environment of their own, `PINNED`."""
+"""Program -> the packages that it imports from the book's environment; the peers have one of their own, `PINNED`."""
 
 PINNED = FOLDER / "peers-requirements.txt"
 
 
 def program(task: str, system: str) -> tuple[str, bool]:
-    """The program that measures a system, as a path without its ending, and whether it measures the book.
+    """Return the program that measures a system, as a path without its ending, and whether it measures the book.
 
     Raises:
-        LookupError: nothing measures such a system.
+        LookupError: no program measures the system.
     """
     from benchmarks import run  # which uses this module
 
@@ -49,7 +50,7 @@ def program(task: str, system: str) -> tuple[str, bool]:
 
 
 def digest(task: str, system: str) -> str:
-    """Sixteen digits over all that can move a row of a system, or of the two of a ratio.
+    """Return 16 hexadecimal digits over all that can change a row of a system, or of the two systems of a ratio.
 
     Raises:
         LookupError: see :func:`program`.
@@ -68,7 +69,7 @@ def _digest(path: str, books: bool) -> str:
 
 
 def _versions(name: str) -> list[str]:
-    """The versions of the packages of a program that is not the book's."""
+    """Return the versions of the packages of a program that does not measure the book."""
     if name not in PACKAGES:
         return PINNED.read_text("utf-8").splitlines()
     installed = versions()
@@ -76,13 +77,13 @@ def _versions(name: str) -> list[str]:
 
 
 def fingerprint(data: str) -> str | None:
-    """The fingerprint of the dataset of a row; None for ratings that are drawn, by code, and for pages."""
+    """Return the fingerprint of a row's dataset; None for planted ratings and for pages."""
     name = data.split(",")[0]
     return plans.fingerprint(name) if name in DATASETS else None
 
 
 def stale(rows: Iterable[Mapping]) -> dict[tuple[str, str], list[str]]:
-    """The systems, by task, that have rows which are not of today's code and data, and why."""
+    """Return the systems, by task, whose rows were not measured with today's code and data, with the reasons."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
         if reasons := list(_unlike(row)):

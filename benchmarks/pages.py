@@ -1,4 +1,4 @@
-"""Seconds until a page of the book can be read in Chromium, its formulas set and nothing kept from before."""
+"""Measure the seconds until a page can be read in Chromium, with its formulas set, in a browser with an empty cache."""
 
 from statistics import median
 
@@ -11,9 +11,9 @@ HTML = HERE.built / "stored" / "_build" / "html"
 
 
 def measure(rounds: int) -> list[dict]:
-    """Two rows for each page, in `rounds` rounds over all of them: seconds by the clock, and of the processor.
+    """Return two rows for each page, from `rounds` rounds over all pages: wall seconds and processor seconds.
 
-    The pages are those of the stored outputs, served on this machine; they are built first if there are none yet.
+    The pages show the stored outputs and are served on this machine; they are built first if there are none yet.
     """
     if not (HTML / "index.html").is_file():
         stored(HERE)
@@ -35,8 +35,8 @@ def visit(browser, address: str) -> tuple[float, float]:
     """Open a page in a fresh profile.
 
     Returns:
-        The seconds from the request until its formulas are set, and those of the processor, which programs that keep
-        the machine busy hardly disturb.
+        The wall seconds from the request until the formulas are set, and the processor seconds, which other programs
+        hardly disturb.
     """
     context = browser.new_context()
     page = context.new_page()

@@ -1,11 +1,12 @@
-"""The DeepFM without history on MovieLens-1M, trained in one process and in two: the same numbers, and the seconds.
+"""Train the DeepFM without history on MovieLens-1M in one process and in two, and compare numbers and seconds.
 
     DEEPFM_DATA=folder python -m benchmarks.processes [--epochs 3]
 
-Each system trains the same recipe with the same seed, one after the other. Rows in `results.json`, task "processes":
-loss, rmse and val_rmse of every epoch; seconds of a whole training and of an epoch after the first, in which the step
-is compiled; and how far two trainings differ at most, over all epochs. What two processes change is rounding: with
-numbers of 64 bits next to nothing is left of it, and one process on another number of cores changes as much.
+The systems train the same recipe with the same seed, one after the other. The rows of the task "processes" in
+`results.json` hold loss, rmse and val_rmse of every epoch; the seconds of a whole training and of an epoch after the
+first, in which the step is compiled; and the largest difference between two trainings over all epochs. Two processes
+change the rounding alone: with numbers of 64 bits almost no difference is left, and another number of cores makes as
+much of a difference.
 """
 
 import argparse
@@ -25,7 +26,7 @@ MEASURES = ("loss", "rmse", "val_rmse")
 
 
 class System(NamedTuple):
-    """How a training runs."""
+    """How a training runs: the backend of Keras, processes, bits of a number, and cores (None: all)."""
 
     backend: str
     processes: int = 1
@@ -47,7 +48,7 @@ PAIRS = [(TWO, ONE), (ONE_CORE, ONE), (TWO_64, ONE_64)]
 
 
 def train(rank: int, size: int, address: str, bits: int, data: str, epochs: int) -> None:
-    """One process of a system; prints its history and seconds as JSON."""
+    """Train in one process of a system, and print its history and seconds as JSON."""
     from deepfm_helpers import datasets, features, processes, recipes
     from deepfm_helpers._keras import keras
 
@@ -69,7 +70,7 @@ def train(rank: int, size: int, address: str, bits: int, data: str, epochs: int)
 
 
 def measure(system: System, data: str, epochs: int) -> dict:
-    """What the first process of a system answers; `processor_seconds` are those of all."""
+    """Return the answer of a system's first process, with the `processor_seconds` of all."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -97,7 +98,7 @@ def measure(system: System, data: str, epochs: int) -> dict:
 
 
 def rows_of(name: str, answer: dict, data: str, machine: dict) -> list[dict]:
-    """One row for each figure of a system."""
+    """Make one row for each figure of a system."""
     history, seconds = answer["history"], answer["seconds"]
     figures = {f"{m}, epoch {e}": [v] for m in MEASURES for e, v in enumerate(history[m], 1)}
     figures |= {"seconds": [seconds], "processor_seconds": [answer["processor_seconds"]]}
@@ -106,7 +107,7 @@ def rows_of(name: str, answer: dict, data: str, machine: dict) -> list[dict]:
 
 
 def difference(answers: dict[str, dict], one: str, other: str, data: str, machine: dict) -> list[dict]:
-    """By how much two trainings differ at most, one row for each measure."""
+    """Make one row for each measure: the largest difference between two trainings."""
     rows = []
     for name in MEASURES:
         both = zip(answers[one]["history"][name], answers[other]["history"][name], strict=True)

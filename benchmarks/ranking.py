@@ -1,10 +1,10 @@
-"""What helps a DeepFM to make lists: chapter 12's rankers on validation rows, recall and nDCG at 10, one training each.
+"""Measure what helps a DeepFM to make lists: recall and nDCG at 10 of chapter 12's rankers on validation rows.
 
     python -m benchmarks.ranking                                    # all trials, MovieLens-1M
-    python -m benchmarks.ranking --data ml-100k "EASE, λ = 200"     # some
+    python -m benchmarks.ranking --data ml-100k "EASE, λ = 200"     # some trials
 
-The split is chapter 12's with seed 1. A tenth of its training rows is held out for validation; the test rows have no
-part in it. Every trial is stored in `results.json` as soon as it is measured.
+The split is chapter 12's with seed 1. A tenth of its training rows is held out for validation; the test rows are not
+used. Each trial trains once and is stored in `results.json` as soon as it is measured.
 """
 
 import argparse
@@ -23,7 +23,7 @@ DEEPFM = {
     "times": 10, "k": 32, "share": 15, "uid": False, "l2": 0.01, "dropout": 0.2, "layers": (64, 32),
     "learning_rate": 3e-3, "averaging": 0.99, "loss": "squared",
 }  # fmt: skip
-"""The DeepFM on likes of chapter 12; each of the trials changes one thing."""
+"""Chapter 12's DeepFM on likes; each of the trials changes one thing."""
 
 TRIALS = {
     "popular": {"rank": "popular"},
@@ -41,7 +41,7 @@ TRIALS = {
 
 
 class Split:
-    """Chapter 12's training rows, parted into rows to fit and validation rows."""
+    """Chapter 12's training rows, split into rows to fit and validation rows."""
 
     def __init__(self, name: str):
         self.data = data = datasets.load(name)
@@ -62,7 +62,7 @@ class Split:
         self.x = neighbours.as_matrix(self.fit[self.fit.rating >= ranking.LIKED], self.users, self.films)
 
     def scores(self, rank: str = "deepfm", penalty: float = 0.0, **options) -> np.ndarray:
-        """Scores of all films for all users, (users, films), by one of the rankers."""
+        """Compute the scores of all films for all users, (users, films), with one of the rankers."""
         if rank == "popular":
             return np.broadcast_to(self.counts, self.allowed.shape)
         if rank == "cosine":
@@ -75,7 +75,7 @@ class Split:
     def deepfm(
         self, times, k, share, uid, l2, dropout, layers, learning_rate, averaging, loss,
     ):  # fmt: skip
-        """A DeepFM trained on liked and drawn films, and its fields."""
+        """Train a DeepFM on liked and drawn films; return it and its fields."""
         training.set_seed(SEED)
         rows = ranking.liked_or_drawn(self.fit, times, SEED)
         fields = tuple(f for f in features.describe(self.data) if uid or f.name != "uid")

@@ -1,4 +1,4 @@
-"""Seconds that `make book` takes: from nothing, with nothing changed, and after a sentence or a line of code changed.
+"""Measure the seconds of `make book`: from nothing, with nothing changed, and after a change of a sentence or of code.
 
 ``python -m benchmarks.rebuilding`` works on a clone of the last commit, in a temporary folder.
 """
@@ -19,7 +19,7 @@ CHAPTER = "02_genre_multi_hot"
 
 
 def seconds(clone: Path, dataset: str) -> float:
-    """Build the book of the clone once."""
+    """Build the book of the clone once; return the seconds."""
     started = time.perf_counter()
     command = [sys.executable, "-m", "deepfm_helpers.press", "book", "--dataset", dataset]
     subprocess.run(

@@ -1,11 +1,11 @@
-"""Ten films for each of the 6,040 users of MovieLens-1M, from a DeepFM with k = 16 and layers of 64 and 32.
+"""Time ten films for each of the 6,040 users of MovieLens-1M, from a DeepFM with k = 16 and layers of 64 and 32.
 
-The weights are random: the time does not depend on them. Timed are `TwoSides.top`, the median of the rounds,
-and once model.predict over the pairs of 20 users, from which the time for all users follows. Run with
+The weights are random, because the time does not depend on them. The program times `TwoSides.top` (the median of the
+rounds) and, once, model.predict on the pairs of 20 users, from which the time for all users follows. Run it with
 
     DEEPFM_DATA=folder python benchmarks/recommending.py [rounds]
 
-where the folder holds ml-1m/. The exit status is 1 when the lists take more than 2 seconds.
+where the folder holds ml-1m/. The exit status is 1 if the lists take more than 2 seconds.
 """
 
 import sys

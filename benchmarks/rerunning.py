@@ -1,7 +1,7 @@
-"""Twenty-four short runs: a loop over papermill, a sweep on two workers, and the same with warm kernels.
+"""Time 24 short runs in several ways: papermill in a loop, and sweeps on one or two workers, with new or warm kernels.
 
 ``python -m benchmarks.rerunning`` makes the same runs in each way, one way after the other, in several turns, and
-stores wall and processor seconds. What a way starts counts: workers, kernels, their imports.
+stores wall and processor seconds. The seconds include all that a way starts: workers, kernels, their imports.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ for k, dropout, seed in itertools.product({k}, {dropout}, {seeds}):
 
 
 def ways() -> dict[str, list[str]]:
-    """The command of each way; each works in a folder of its own."""
+    """Return the command of each way; each command works in a folder of its own."""
     loop = LOOP.format(
         **GRID, seeds=SEEDS, notebook=str(NOTEBOOK), epochs=EPOCHS, folder=str(NOTEBOOK.parent)
     )
@@ -49,7 +49,7 @@ def ways() -> dict[str, list[str]]:
 
 
 def measure(command: list[str], folder: Path) -> tuple[float, float]:
-    """Wall and processor seconds of a command and of all that it starts."""
+    """Measure wall and processor seconds of a command and of all that it starts."""
     asked = {"notebook": str(NOTEBOOK), "fixed": {"epochs": EPOCHS}, "grid": GRID, "seeds": list(SEEDS)}
     (folder / "sweep.yml").write_text(json.dumps(asked))
     before, started = _of_children(), time.perf_counter()
@@ -64,7 +64,7 @@ def _of_children() -> float:
 
 
 def _adopt() -> None:
-    """Let processes whose parents have ended become children of this one, so that what they used is counted."""
+    """Let processes whose parents have ended become children of this one, so that their processor time counts."""
     if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0):  # PR_SET_CHILD_SUBREAPER
         raise OSError(ctypes.get_errno(), "this system lets no process adopt others; measure on Linux")
 
@@ -78,7 +78,7 @@ def _reap() -> None:
 
 
 def numbers(folder: Path) -> list[str]:
-    """What the runs of a sweep recorded, without seconds; the same in every way of making them."""
+    """Return what the runs of a sweep recorded, without seconds; it has to be the same in every way."""
     found = runs.finished(folder / "sweeps" / "sweep")
     return sorted(
         json.dumps([run["name"], {n: v for n, v in run["metrics"].items() if "second" not in n}])

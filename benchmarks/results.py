@@ -1,4 +1,4 @@
-"""The measured rows: what one holds, how repeats become one, the file that keeps them, the printed table."""
+"""The measured rows: what a row holds, how repeats become one row, the file that keeps the rows, the printed table."""
 
 import json
 import math
@@ -29,7 +29,7 @@ FIELDS = {
     "digest": str,
 }
 MAY_LACK = {"date": None, "fingerprint": None, "digest": None}
-"""What rows lack that are older than these fields; and a fingerprint, what was measured on no file."""
+"""Fields that may be missing, and what stands for them: all in older rows, the fingerprint in rows without a file."""
 
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
 
@@ -43,20 +43,21 @@ def row(
     seconds: float,
     machine: dict,
 ) -> dict:
-    """One measured row.
+    """Make one measured row.
 
     Args:
-        task, system, data, metric: what was measured; a metric's name carries its unit where it has one.
+        task, system, data, metric: what was measured; the name of a metric with a unit holds the unit.
         values: the repeats.
-        seconds: what one repeat takes.
+        seconds: time that one repeat takes.
         machine: see `machine`.
 
     Returns:
-        The row, checked: `value` is the median of the repeats, `spread` their standard deviation, 0 for a single one;
-        with the date, the fingerprint of the data and a digest of the code, see `origin`.
+        The checked row. Its `value` is the median of the repeats, `spread` their standard deviation, 0 for a single
+        one; it has the date, the fingerprint of the data and a digest of the code, see `origin`.
 
     Raises:
-        LookupError: nothing measures this system.
+        LookupError: no program measures the system.
+        ValueError: see `checked`.
     """
     values = [float(v) for v in values]
     spread = stdev(values) if len(values) > 1 else 0.0
@@ -69,13 +70,13 @@ def ratio_row(
     task: str, system: str, other: str, data: str, metric: str,
     ours: Sequence[float], theirs: Sequence[float], machine: dict,
 ) -> dict:  # fmt: skip
-    """How many times larger `metric` is for one system than for the other, round by round."""
+    """Make the row of the ratio of `metric` between one system and the other, taken round by round."""
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     return row(task, f"{system} / {other}", data, f"{metric}_ratio", ratios, 0.0, machine)
 
 
 def checked(one: dict) -> dict:
-    """Returns the row.
+    """Check a row and return it.
 
     Raises:
         ValueError: a field is missing, unknown, of the wrong type, empty, or not a finite number.
@@ -98,14 +99,14 @@ def checked(one: dict) -> dict:
 
 
 def read(file: Path = FILE) -> list[dict]:
-    """The stored rows, checked; none without the file."""
+    """Read the stored rows and check them; without the file there are none."""
     return [checked(MAY_LACK | one) for one in json.loads(file.read_text("utf-8"))] if file.exists() else []
 
 
 def store(rows: Iterable[dict], file: Path = FILE) -> None:
-    """Adds rows to the file; all that it holds of the same task, system and data gives way to them.
+    """Add rows to the file in place of those that it holds of the same task, system and data.
 
-    The file is replaced in one step, so that it is whole whenever this is killed.
+    The file is replaced in one step, so that it is whole even if this process is killed.
     """
     rows = [checked(one) for one in rows]
     new = {_what(one) for one in rows}
@@ -121,7 +122,7 @@ def _what(one: dict) -> tuple[str, str, str]:
 
 
 def machine() -> dict:
-    """Processor, cores, memory and versions: what figures depend on, and nothing that names the computer."""
+    """Describe the machine by processor, cores, memory and versions, on which figures depend, and not by its name."""
     return {
         "processor": _first(r"model name\s*:\s*(.+)", "/proc/cpuinfo") or platform.machine(),
         "cores": os.cpu_count() or 1,
@@ -138,7 +139,7 @@ def _first(pattern: str, file: str) -> str | None:
 
 
 def table(rows: Iterable[dict]) -> str:
-    """The rows as aligned text, ratios last in each task."""
+    """Return the rows as aligned text, with the ratios last in each task."""
     head = ("task", "data", "system", "metric", "value", "± sd", "n", "seconds")
     rows = sorted(rows, key=lambda one: (one["task"], one["data"], " / " in one["system"]))
     cells = [head] + [

@@ -1,4 +1,4 @@
-"""Times the book against the post's code and other libraries; see README.md in this folder.
+"""Time the book beside the post's code and other libraries; see README.md in this folder.
 
 python -m benchmarks.run [reading] [training] [scale] [reach] [rmse] [pages] [options]
 """
@@ -64,7 +64,7 @@ REACHED = {
 
 
 def answers_of(name: str) -> list[str]:
-    """What the answers of a system of `COMPARED` are called: one for each mean of members, or number of draws."""
+    """Return the names of the answers of a system of `COMPARED`: one for each mean of members, or number of draws."""
     asked = COMPARED[name][1]
     means = [f"mean of {members}" for members in range(2, asked.get("members", 1) + 1)]
     longer = [f"{draws} iterations" for draws in asked.get("iterations", [])[1:]]
@@ -72,7 +72,7 @@ def answers_of(name: str) -> list[str]:
 
 
 class System:
-    """A module of systems/ in a process of its own, in the environment that it needs."""
+    """A module of systems/ that runs as a process, in the environment that it needs."""
 
     def __init__(self, name: str, module: str, request: dict, cores: str = ""):
         self.name, self.request = name, request
@@ -110,7 +110,7 @@ class System:
 
 
 def in_turn(systems: dict[str, tuple[str, dict]], rounds: int) -> dict[str, list[dict]]:
-    """Every system's answers in `rounds` rounds, in each of which it has one turn."""
+    """Return every system's answers in `rounds` rounds, in each of which it has one turn."""
     with ExitStack() as stack:
         running = {
             name: stack.enter_context(System(name, module, request))
@@ -121,7 +121,7 @@ def in_turn(systems: dict[str, tuple[str, dict]], rounds: int) -> dict[str, list
 
 
 def rows_of(task: str, data: str, answers: dict[str, list[dict]], machine: dict) -> list[dict]:
-    """One row for each system and figure."""
+    """Make one row for each system and figure."""
     rows = []
     for system, given in answers.items():
         seconds = median(answer["seconds"] for answer in given)
@@ -134,13 +134,13 @@ def rows_of(task: str, data: str, answers: dict[str, list[dict]], machine: dict)
 
 
 def ratios(task, data, metric, answers, pairs, machine) -> list[dict]:
-    """One row for each pair of systems: how much larger the metric of the first is."""
+    """Make one row for each pair of systems: the metric of the first divided by that of the second."""
     figures = {system: [answer[metric] for answer in given] for system, given in answers.items()}
     return [results.ratio_row(task, a, b, data, metric, figures[a], figures[b], machine) for a, b in pairs]
 
 
 def reading(options) -> list[dict]:
-    """Seconds to read MovieLens-1M, and the memory it takes."""
+    """Measure the seconds to read MovieLens-1M, and the peak memory."""
     from deepfm_helpers import datasets
 
     folder = str(datasets.locate("ml-1m")[0])
@@ -157,9 +157,9 @@ def reading(options) -> list[dict]:
 
 
 def training(options) -> list[dict]:
-    """Rows per second of `fit` on 81 % of the ratings, with 9 % to validate, in turns of two epochs.
+    """Measure the rows per second of `fit` on 81 % of the ratings, with 9 % to validate, in turns of two epochs.
 
-    DeepCTR and the book drop no units here: the book's recipes do not, and XLA is slow at drawing random numbers.
+    DeepCTR and the book use no dropout here: the book's recipes do not either, and XLA draws random numbers slowly.
     """
     table, rows = _table(options.data, "random", 1)
     request = {
@@ -185,9 +185,9 @@ def training(options) -> list[dict]:
 
 
 def scale(options) -> list[dict]:
-    """Pace and peak memory of the book's training on ever more planted ratings, in turns of `--steps` steps.
+    """Measure pace and peak memory of the book's training on ever more planted ratings, in turns of `--steps` steps.
 
-    Ratios are to the first of the sizes, turn by turn.
+    The ratios compare each size with the first one, turn by turn.
     """
     sizes = {}
     for millions in options.sizes:
@@ -209,10 +209,10 @@ def scale(options) -> list[dict]:
 
 
 def rmse(options) -> list[dict]:
-    """Test RMSE on held-out rows, and the seconds from rows in memory to their predictions.
+    """Measure the test RMSE on held-out rows, and the seconds from rows in memory to predictions.
 
-    As many systems at a time as there are `--cores`, a core each; then, one at a time, those whose members are to
-    be spread over all of them.
+    As many systems as there are `--cores` run at a time, on a core each; then, one at a time, those whose members are
+    spread over all cores.
     """
     machine = results.machine()
 
@@ -242,7 +242,7 @@ def rmse(options) -> list[dict]:
         return measured
 
     storing = threading.Lock()
-    # Made beforehand, once a split: nothing else is to compute while a system is timed.
+    # Made beforehand, once per split, since nothing else may compute while a system is timed.
     tables = {(how, s): _table(options.data, how, s) for how in options.splits for s in options.seeds}
     jobs = [(how, seed, name) for how in options.splits for seed in options.seeds for name in options.systems]
     wide = [job for job in jobs if COMPARED[job[2]][1].get("all_cores")]
@@ -252,7 +252,7 @@ def rmse(options) -> list[dict]:
 
 
 def reach(options) -> list[dict]:
-    """Seconds of training until the error on the test rows is `--target`, one system at a time, with all cores."""
+    """Measure the seconds of training until the test RMSE is at most `--target`, one system at a time, on all cores."""
     answers = {name: [] for name in REACHED}
     for seed in options.seeds:
         table, _ = _table(options.data, "random", seed)
@@ -271,14 +271,14 @@ def reach(options) -> list[dict]:
 
 
 def pages(options) -> list[dict]:
-    """Seconds until each page can be read in Chromium."""
+    """Measure the seconds until each page can be read in Chromium."""
     from benchmarks import pages
 
     return pages.measure(options.rounds)
 
 
 def _on_a_core_each(measure, jobs: list, cores: list[int]) -> list:
-    """What `measure(job, core)` returns for each job, as many at a time as there are cores."""
+    """Return `measure(job, core)` for each job, with as many jobs at a time as there are cores."""
     free = queue.SimpleQueue()
     for core in cores:
         free.put(core)
@@ -295,7 +295,7 @@ def _on_a_core_each(measure, jobs: list, cores: list[int]) -> list:
 
 
 def _side_by_side(name: str, module: str, request: dict, cores: list[int]) -> list[dict]:
-    """The answers for the means of the first 1, 2, … members, which are trained side by side, a core each."""
+    """Return the answers for the means of the first 1, 2, … members, which are trained side by side, on a core each."""
     import numpy as np
 
     def train(i: int) -> dict[int, dict]:
@@ -332,7 +332,7 @@ TASKS = {
 def _table(name: str, how: str, seed: int) -> tuple[str, int]:
     """File with the columns of a split, as ids, for the systems that know no frames.
 
-    Returns the file, and how many rows are trained on when a tenth of them is kept for validation.
+    Return the file, and the number of training rows when a tenth of them is kept for validation.
     """
     import numpy as np
 
@@ -358,7 +358,7 @@ def _table(name: str, how: str, seed: int) -> tuple[str, int]:
 
 
 def _peers_python() -> str:
-    """Python of the peers' environment, made on first use: BENCH_PEERS, or a folder below _build."""
+    """Return the Python of the peers' environment, in the folder BENCH_PEERS or in one below _build, made if needed."""
     folder = Path(os.environ.get("BENCH_PEERS") or BUILD / "peers")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if os.environ.get("BENCH_PEERS"):
@@ -374,7 +374,7 @@ def _peers_python() -> str:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", metavar="task", help=f"{', '.join(TASKS)}; default: all")
     parser.add_argument("--data", default="ml-1m", choices=("ml-1m", "ml-100k"), help="for training and rmse")
@@ -403,7 +403,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="rmse; by default all but the changes to the full model, which are for --splits valid",
     )
     parser.add_argument(
-        "--stale", action="store_true", help="measure nothing: list the rows that are not of today"
+        "--stale", action="store_true", help="measure nothing: list the rows that are out of date"
     )
     options = parser.parse_args(arguments)
     options.tasks = options.tasks or list(TASKS)
@@ -413,7 +413,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the tasks named, or all, and store and print what each has measured; returns 1 only for stale rows."""
+    """Run the tasks named, or all; store and print what each has measured. Return 1 only for stale rows."""
     options = parse(arguments)
     if options.stale:
         return print_stale(results.read())
@@ -429,7 +429,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def print_stale(rows: list[dict]) -> int:
-    """Print the systems with rows that are not of today, by task; return 1 if there are any."""
+    """Print, by task, the systems whose rows are stale, with the reasons; return 1 if there are any."""
     found = origin.stale(rows)
     for (task, system), reasons in found.items():
         print(f"{task:<10} {system}: {'; '.join(reasons)}")

@@ -1,4 +1,4 @@
-"""What every system is given: the ways to part a dataset into training rows and test rows, and the fields."""
+"""What every system is given: the training rows and test rows of a split, and the fields."""
 
 import pandas as pd
 
@@ -8,25 +8,26 @@ HOW = ("random", "valid", "time", "past", "u1")
 
 
 def fields(data: datasets.MovieLens) -> tuple[features.Feature, ...]:
-    """The fields that the systems of a comparison get: those of the book's DeepFM without history."""
+    """Describe the fields that the systems of a comparison get: those of the book's DeepFM without history."""
     from deepfm_helpers import recipes
 
     return features.describe(data, **recipes.WITHOUT_HISTORY["describe"])
 
 
 def load(name: str, how: str, seed: int) -> tuple[datasets.MovieLens, pd.DataFrame, pd.DataFrame]:
-    """The dataset, its joined training rows and its joined test rows.
+    """Return the dataset, its joined training rows and its joined test rows.
 
     Args:
         name: "ml-1m" or "ml-100k".
-        how: "random" holds out a tenth of the rows, drawn with the seed; "valid" a tenth of what is left, for
-            choosing settings; "time" the latest tenth, and "past" the latest tenth of what that leaves, for choosing
-            settings; "u1" is the split published with MovieLens-100K, whose folder must hold `u1.test`.
-        seed: of the random split.
+        how: "random" holds out a tenth of the rows, drawn with the seed; "valid" holds out a tenth of those that are
+            left, to choose settings by; "time" holds out the latest tenth; "past" holds out the latest tenth of those
+            that this leaves, to choose settings by; "u1" is the split published with MovieLens-100K, whose folder must
+            hold `u1.test`.
+        seed: seed of the draw.
 
     Raises:
-        ValueError: an unknown `how`, or u1 of another dataset.
-        FileNotFoundError: `u1.test` is not there.
+        ValueError: `how` is unknown, or is "u1" for another dataset.
+        FileNotFoundError: `u1.test` is not in the folder.
     """
     data = datasets.load(name)
     joined = datasets.join(data.ratings, data.movies, data.users)

@@ -1,7 +1,7 @@
 """The reusable code of the book "DeepFM, Taken Apart".
 
 Importing the package is cheap: a submodule is loaded when it is first used, and TensorFlow only with a module
-that builds or trains models. A module uses only modules that stand above it::
+that builds or trains models. A module uses only modules on the lines above its own::
 
     schema, columns, arrays, files, _keras
     fetching, planted
@@ -18,14 +18,15 @@ that builds or trains models. A module uses only modules that stand above it::
     parameters, claims, records, tables
     page
 
-A chapter imports any of them. What executes, checks, builds and prints the book is in `deepfm_helpers.press`.
+A chapter may import any of them. What executes, checks, builds and prints the book is in `deepfm_helpers.press`; what
+makes many runs of a notebook is in `deepfm_helpers.sweeps`.
 """
 
 import importlib
 import os
 import pkgutil
 
-# Before TensorFlow loads: its native log is noise on a page. A level that the reader has set stays.
+# This must come before TensorFlow loads: its native log is noise on a page. A level that the reader has set stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"

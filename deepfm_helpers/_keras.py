@@ -1,11 +1,11 @@
-"""Imports Keras once, with the settings of the book, and without what TensorFlow's native code writes while it loads.
+"""Imports Keras once, with the settings of the book, and discards what TensorFlow's native code writes while it loads.
 
-A `keras.json` in the reader's home may hold other settings: with float16 training diverges, and with the channels first
-`Flatten` puts the numbers of a vector in another order. A program that wants other settings makes them after importing
-this module.
+A `keras.json` in the reader's home folder may hold other settings: with float16 training diverges, and with
+`channels_first` `Flatten` puts the numbers of a vector in another order. A program that needs other settings changes
+them after it has imported this module.
 
-The native lines come before TensorFlow reads its own log level, so no setting silences them; in a notebook they
-would be stored as output. Python errors and warnings are not touched.
+TensorFlow's native code writes before it reads its own log level, so no setting silences these lines; in a notebook
+they would be stored as output. Python's errors and warnings are untouched.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""What the layers of a model are called, and where to find its tables, parts, network and head.
+"""The names of a model's layers, and functions that find its tables, parts, network and head by them.
 
-`models` builds with these names; they stand in files of weights and in summaries. No other module knows them.
+`models` gives its layers these names, which files of weights and summaries show. No other module knows them.
 
 >>> from deepfm_helpers import anatomy, features, models
 >>> fields = [features.Feature("uid", "single", "uid", 5), features.Feature("mid", "single", "mid", 4)]
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 PART_LAYERS = {"first_order": "fm_1d_output", "second_order": "fm_2d_output", "deep": "deep_output"}
-"""The three parts of a DeepFM score, in the order in which the post concatenates them, and their layers."""
+"""The layers of the three parts of a DeepFM score, by part, in the order in which the post concatenates them."""
 
 SUM, SCORE = "sum_of_parts", "deepfm_output"
 VECTORS, LAID_END_TO_END = "concat_embed_2d", "flat_embed_2d"
@@ -37,9 +37,10 @@ _ORDERS = ("1d", "2d")
 
 
 class Tables(NamedTuple):
-    """The layers that hold the weights of a field: of the first order and of the second.
+    """The layers that hold a field's weights (first order) and its vectors (second order).
 
-    None where there is no such layer: a wide field has no vectors, and a part left out of the score has no layers.
+    None stands for a layer that the model lacks: a wide field has no vectors, and a part left out of the score has no
+    layers.
     """
 
     first: object
@@ -47,9 +48,10 @@ class Tables(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a field brings to the score of a row: weight (None, 1), vector (None, 1, k), pairs inside (None, 1).
+    """A field's contributions to the score of a row, as tensors: its weight (None, 1), its vector (None, 1, k), and the
+    sum of the pairs of its own values (None, 1).
 
-    Tensors, or None where the model does without.
+    None stands for a contribution that the model does not compute.
     """
 
     weight: object
@@ -58,7 +60,7 @@ class Terms(NamedTuple):
 
 
 class Head(NamedTuple):
-    """How the parts become a score: the weight of each part present, the constant in stars, and the layer."""
+    """How the parts become a score: by part the weight that multiplies it, the constant in stars, and the layer."""
 
     weights: dict[str, float]
     constant: float
@@ -66,30 +68,30 @@ class Head(NamedTuple):
 
 
 def table_name(kind: str, order: str, field: str) -> str:
-    """Name of the layer with the weights of a field of this kind; the order is "1d" or "2d"."""
+    """Returns the name of the layer with the weights of a field of this kind; the order is "1d" or "2d"."""
     return f"{_TABLES[kind]}_{order}_{field}"
 
 
 def step_name(step: str, order: str, field: str) -> str:
-    """Name of a layer between a table and the sum: l2, pool, row or flat."""
+    """Returns the name of a layer between a table and the sum; the step is "l2", "pool", "row" or "flat"."""
     return f"{step}_{order}_{field}"
 
 
 def within_name(field: str) -> str:
-    """Name of the layer with the pairs inside a field."""
+    """Returns the name of the layer that adds the pairs of a field's own values."""
     return f"pairs_within_{field}"
 
 
 def hidden_name(number: int) -> str:
-    """Name of a hidden layer of the network; the first has the number 1."""
+    """Returns the name of a hidden layer of the network; the first has the number 1."""
     return f"deep_{number}"
 
 
 def tables(model, field) -> Tables:
-    """The layers with the weights and the vectors of a field.
+    """Finds the layers with the weights and the vectors of a field.
 
-    `get_weights()[0]` of each is the table (ids, 1) or (ids, k); of a numeric field the slope (1, k), and of a
-    known field the trained matrix (d, k).
+    `get_weights()[0]` of each layer is the table, (ids, 1) or (ids, k); for a numeric field it is the slope, (1, 1) or
+    (1, k), and for a known field the trained matrix, (d, 1) or (d, k).
 
     Args:
         model: a model of `models`, or any part of one.
@@ -112,7 +114,11 @@ def tables(model, field) -> Tables:
 
 
 def terms(model, field) -> Terms:
-    """What a field, given as such or by its name, brings to the score of a row, as tensors.
+    """Finds the tensors with which a field contributes to the score of a row.
+
+    Args:
+        model: a model of `models`.
+        field: a field or its name.
 
     Raises:
         ValueError: the model has no such field.
@@ -128,13 +134,13 @@ def terms(model, field) -> Terms:
 
 
 def parts(model) -> dict:
-    """The tensor (None, 1) of each part that the model has: first_order, second_order, deep."""
+    """Finds the tensor (None, 1) of each part that the model has: first_order, second_order, deep."""
     layers = _layers(model)
     return {part: layers[name].output for part, name in PART_LAYERS.items() if name in layers}
 
 
 def network(model) -> list:
-    """The Dense layers of the deep part, the output last; none without a deep part."""
+    """Finds the Dense layers of the deep part, the output last; an empty list for a model without one."""
     layers, found = _layers(model), []
     while (name := hidden_name(len(found) + 1)) in layers:
         found.append(layers[name])
@@ -142,10 +148,10 @@ def network(model) -> list:
 
 
 def head(model) -> Head:
-    """How the parts become a score: the weight of each part present and the constant that is added, in stars.
+    """Finds the weights and the constant that make a score of the parts, see `Head`.
 
     Raises:
-        ValueError: the model ends in another way than those of `models`.
+        ValueError: the model is only a part of one, or is not one of `models`.
     """
     layers = _layers(model)
     if SCORE not in layers:

@@ -6,10 +6,10 @@ import numpy as np
 
 
 def check_finite(array: np.ndarray, name: str) -> None:
-    """Refuses an array (n, …) with a number that is missing or infinite.
+    """Refuses an array (n, …) in which a number is missing or infinite.
 
     Raises:
-        ValueError: names the array, the number and the first row that holds one.
+        ValueError: a number is not finite; the message names the array and the first such row.
     """
     if array.dtype.kind != "f" or (finite := np.isfinite(array)).all():
         return
@@ -21,13 +21,13 @@ def check_finite(array: np.ndarray, name: str) -> None:
 
 
 def columns(**arrays) -> list[np.ndarray]:
-    """Arrays of one number for each row, (n,) or (n, 1) as `model.predict` gives them, as float64 (n,).
+    """Returns arrays of one number for each row, (n,) or (n, 1) as `model.predict` gives them, as float64 (n,).
 
     A single number stands for every row.
 
     Raises:
-        ValueError: the shapes are of other kinds or differ in length, there are no rows, or a number is not finite;
-            the message names the arrays.
+        ValueError: an array has another shape, the lengths differ, there are no rows, or a number is not finite; the
+            message names the arrays.
     """
     shapes = {name: np.shape(array) for name, array in arrays.items()}
     lengths = {shape[0] for shape in shapes.values() if shape}

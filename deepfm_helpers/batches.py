@@ -1,4 +1,4 @@
-"""Rows in batches: shuffled from the seed and the epoch, packed row by row, in equal shares for the processes."""
+"""Deals rows in batches: shuffled by seed and epoch, packed row by row, in equal shares for the processes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from deepfm_helpers.processes import Share
 class Batches:
     """Rows in batches, shuffled anew each epoch; the order in epoch e depends on (seed, e) alone.
 
-    Because of that a run that was killed can go on exactly as if it had not been, and processes that train together
+    A run that was killed can therefore go on exactly as if nothing had happened, and processes that train together
     agree on every batch.
 
     Args:
         x: model inputs, each (n, …).
         y: ratings in stars, (n,).
-        batch_size: rows in a batch, of all processes together; the last batch of an epoch holds the rest.
-        seed: of all orders; None: the rows stay as they are.
-        share: the part of every batch that is dealt here, see `processes.share`. All parts of a batch have the same
-            length: rows of zeros fill up the last ones. They have weight 0, and the others weight 1.
+        batch_size: rows in a batch of all processes together; the last batch of an epoch holds the rest.
+        seed: seed of the orders of all epochs; None: the rows keep their order.
+        share: the part of every batch that this process gets, see `processes.share`. All parts of a batch have the same
+            length: rows of zeros fill up the last parts. Those rows have weight 0, all others weight 1.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Batches:
         self.epoch = 0
 
     def order(self) -> np.ndarray:
-        """Row numbers in the order of this epoch, (n,)."""
+        """Returns the row numbers in the order of this epoch, (n,)."""
         if self.seed is None:
             return np.arange(len(self.y))
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.y))
@@ -46,19 +46,19 @@ class Batches:
         return -(-len(self.y) // self.batch_size)
 
     def dataset(self):
-        """The batches for `fit`, (inputs, ratings); each pass goes in the order of its epoch.
+        """Returns the batches for `fit`, (inputs, ratings); each pass follows the order of its epoch.
 
-        They are gathered from a copy of the columns in types as narrow as their values allow. The bytes of a row lie
-        side by side, so that it is read in one place instead of one for each column.
+        They are gathered from a copy of the columns in the narrowest types that hold their values. The bytes of a row
+        lie side by side, so that a row is read from one place instead of one for each column.
 
         Returns:
-            With TensorFlow a `tf.data.Dataset`; with another backend a `keras.utils.PyDataset`, whose batches hold the
-            weights of the rows too if there are several devices.
+            A `tf.data.Dataset` with TensorFlow; with another backend a `keras.utils.PyDataset`, whose batches also hold
+            the weights of the rows if there are several devices.
         """
         return self._in_tensorflow() if keras.backend.backend() == "tensorflow" else _Gathered(self)
 
     def _in_tensorflow(self):
-        """A pipeline in which TensorFlow alone gathers the batches, ahead of the training step.
+        """Returns a pipeline in which TensorFlow alone gathers the batches, ahead of the training step.
 
         Autotuning is off: with it, a pass began with up to three seconds in which nothing was computed.
         """
@@ -114,7 +114,7 @@ class _Gathered(keras.utils.PyDataset):
 
 
 def _packed(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """A record for each row, (n,), with a field of the narrowest type for each column."""
+    """Packs columns into one record per row, (n,), with a field of the narrowest type for each column."""
     fields = [(f"column {i}", _narrow(column), column.shape[1:]) for i, column in enumerate(columns)]
     records = np.empty(len(columns[0]), fields)
     for (name, *_), column in zip(fields, columns, strict=True):
@@ -123,7 +123,7 @@ def _packed(columns: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _unpacked(records, narrow: np.dtype, start: int, dtype: np.dtype):
-    """A column out of the bytes (batch, bytes) of some records: its field begins at `start`."""
+    """Returns a column from the bytes (batch, bytes) of some records, in which its field begins at `start`."""
     import tensorflow as tf
 
     values = tf.reshape(records[:, start : start + narrow.itemsize], (-1, narrow.base.itemsize))
@@ -131,7 +131,7 @@ def _unpacked(records, narrow: np.dtype, start: int, dtype: np.dtype):
 
 
 def _narrow(column: np.ndarray) -> np.dtype:
-    """The smallest signed type that holds these whole numbers; that of the column if they are not whole."""
+    """Returns the smallest signed type that holds a column of whole numbers; the type of any other column."""
     if column.dtype.kind != "i" or not column.size:
         return column.dtype
     low, high = column.min(), column.max()

@@ -1,16 +1,16 @@
 """The folder of a training: which run it holds, its history, and the weights from which a killed run goes on.
 
-In the folder are
+The folder holds
 
 - ``run.json``: the arguments, digests of the data, the model's layers, digests of the weight files;
-- ``history.csv``: a row for each finished epoch; it is what counts, and is written last;
-- ``epoch-0007.weights.h5``: weights and Adam's memory, kept for each of the last two epochs and for the epoch
+- ``history.csv``: a row for each finished epoch, written last, since an epoch counts as finished once its row is there;
+- ``epoch-0007.weights.h5``: weights and Adam's running means, kept for each of the last two epochs and for the epoch
   that was best when each of them ended;
-- ``best.weights.h5``: once the run has come to its end, in place of those of the epochs;
+- ``best.weights.h5``: the best weights, in place of those of the epochs, once the run has come to its end;
 - ``tensorboard/``: logs, if `train` was asked for them;
-- ``lock``: while a process trains here.
+- ``lock``: the lock of the process that trains here.
 
-Of processes that train together only the first uses the folder; the others hear from it what they need.
+If several processes train together, only the first uses the folder and tells the others what they need.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ COLUMNS = ["epoch", "loss", "rmse", "val_loss", "val_rmse", "seconds"]
 
 
 def history(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-    """The finished epochs as a table, one row each."""
+    """Returns the finished epochs as a table, one row each."""
     return pd.DataFrame(rows).reindex(columns=[c for c in COLUMNS if rows and c in rows[0]])
 
 
 def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
-    """The epoch (from 1) with the lowest validation RMSE; without validation rows the last one.
+    """Returns the epoch, from 1, with the lowest validation RMSE; without validation rows the last one.
 
-    It is not the lowest `val_loss`: Keras adds the penalties of `table_l2` to that.
+    The lowest `val_loss` would not do: Keras adds the penalties of `table_l2` to it.
     """
     if not rows or "val_rmse" not in rows[0]:
         return len(rows)
@@ -52,10 +52,10 @@ def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
 
 
 def describe_run(model: keras.Model, arguments: Mapping, data: Mapping[str, np.ndarray]) -> dict:
-    """What makes a run the run it is, as JSON values: arguments, digests of the arrays, layers of the model.
+    """Describes a run, to tell it from others, in JSON values: arguments, digests of the arrays, layers of the model.
 
     Raises:
-        ValueError: an argument has no `get_config` that describes it.
+        ValueError: an argument is neither a number nor an object with a `get_config`.
     """
     fixed = {f"{i} {re.sub(r'_[0-9]+/', '/', w.path)}": w for i, w in enumerate(model.non_trainable_weights)}
     run = {
@@ -68,15 +68,15 @@ def describe_run(model: keras.Model, arguments: Mapping, data: Mapping[str, np.n
 
 
 class TrainingFolder:
-    """The folder of one run, locked as long as the `with` block lasts.
+    """The folder of one run, locked while the `with` block runs.
 
     Args:
-        folder: made if it is not there.
-        run: from `describe_run`.
+        folder: path of the folder, which is made if needed.
+        run: what `describe_run` returned.
 
     Raises:
-        RuntimeError: another process, or another training of this one, is at work in the folder; or this is not the
-            first of several processes, and the first has failed.
+        RuntimeError: another process, or another training in this process, uses the folder; or the first of several
+            processes has failed, and this is another one.
         OSError: a file cannot be written; what was there before is still whole.
     """
 
@@ -102,12 +102,12 @@ class TrainingFolder:
         self.held.close()
 
     def resume(self, model: keras.Model) -> list[dict]:
-        """Gives the model the state in which a killed run left it; returns the rows of its finished epochs.
+        """Gives the model the state in which a killed run left it; returns the rows of that run's finished epochs.
 
-        If no run was killed here there are no such rows: what a finished one has left is removed.
+        If no run was killed here, there are no such rows, and what a finished run has left is removed.
 
         Raises:
-            ValueError: the folder holds another run, or nothing of the killed one is whole.
+            ValueError: the folder holds another run, or no epoch of the killed run is whole.
         """
         rows, damage = self._whole_epochs()
         found = f"{self.folder}: damaged or missing: {', '.join(dict.fromkeys(damage))}."
@@ -123,7 +123,7 @@ class TrainingFolder:
 
     @processes.in_first
     def _whole_epochs(self) -> tuple[list[dict], list[str]]:
-        """The rows of the epochs after which a killed run can go on, and what is damaged."""
+        """Returns the rows of the epochs after which a killed run can go on, and the names of what is damaged."""
         if not self.history.exists():
             self._begin()
             return [], []
@@ -139,7 +139,7 @@ class TrainingFolder:
         return rows, damage
 
     def save(self, model: keras.Model, rows: Sequence[Mapping[str, float]]) -> None:
-        """Keeps the state after the last of these epochs; whenever the process ends, one epoch is lost at most."""
+        """Keeps the state after the last of these epochs; a process that is killed loses at most one epoch."""
         self._keep(_weights_in_memory(model), rows)
 
     @processes.in_first
@@ -155,7 +155,7 @@ class TrainingFolder:
         self._drop_all_but(self._file(epoch) for epoch in needed)
 
     def load(self, model: keras.Model, epoch: int) -> None:
-        """Gives the model its weights, and its optimizer the memory, after an epoch that `save` has kept."""
+        """Gives the model its weights, and its optimizer its state, after an epoch that `save` has kept."""
         model.load_weights(_Memory(self._read(epoch)))
 
     @processes.in_first
@@ -163,7 +163,7 @@ class TrainingFolder:
         return self._file(epoch).read_bytes()
 
     def finish(self, model: keras.Model) -> None:
-        """Writes the model's weights as ``best.weights.h5``; the files of single epochs are removed."""
+        """Writes the model's weights as ``best.weights.h5`` and removes the files of single epochs."""
         self._keep_best(_weights_in_memory(model))
 
     @processes.in_first
@@ -175,7 +175,7 @@ class TrainingFolder:
             self._write_run()
 
     def _begin(self) -> None:
-        self.history.unlink(missing_ok=True)  # first: without it nothing else counts
+        self.history.unlink(missing_ok=True)  # first, since nothing else counts without the history
         self.best.unlink(missing_ok=True)
         self._drop_all_but()
         self.run["weights"] = {}
@@ -186,7 +186,7 @@ class TrainingFolder:
         write_whole(self.folder / "run.json", json.dumps(self.run, indent=1, ensure_ascii=False) + "\n")
 
     def _refuse_another_run(self) -> dict:
-        """The digests of the weight files, if this is the run that the folder holds."""
+        """Returns the digests of the weight files; refuses a folder that holds another run."""
         advice = "choose another folder, or delete this one to train from the start"
         try:
             kept = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
@@ -203,7 +203,7 @@ class TrainingFolder:
         return weights
 
     def _read_history(self) -> tuple[list[dict], list[str]]:
-        """The rows of the history until the first that is damaged, and where that is."""
+        """Returns the rows of the history before the first damaged one, and the place of the damage."""
         header, *lines = self.history.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
         names = header.split(",")
         if not (set(names) == set(COLUMNS) or set(names) == {c for c in COLUMNS if "val" not in c}):
@@ -248,7 +248,7 @@ class TrainingFolder:
 class _Memory(io.BytesIO):
     """A weight file in memory; Keras asks for the ending of its name.
 
-    HDF5 writing to a disk that is full leaves a file that cannot be closed, and in the end takes the process with it.
+    On a full disk HDF5 would leave a file that cannot be closed, and would in the end crash the process.
     """
 
     def __str__(self) -> str:
@@ -256,7 +256,7 @@ class _Memory(io.BytesIO):
 
 
 def _weights_in_memory(model: keras.Model) -> bytes:
-    """What a weight file holds; all processes have to ask for it, since Keras makes variables on the way."""
+    """Returns the content of a weight file; all processes have to call this, since Keras makes variables on the way."""
     file = _Memory()
     model.save_weights(file)
     return file.getvalue()
@@ -264,10 +264,10 @@ def _weights_in_memory(model: keras.Model) -> bytes:
 
 @processes.together()
 def check_alike(run: dict) -> None:
-    """Makes sure that all processes that train together have been asked for the same run.
+    """Makes sure that all processes that train together were asked for the same run.
 
     Raises:
-        ValueError: in all of them, if one has been asked for another; there with the differences.
+        ValueError: in all of them, if one was asked for another run; in that one the message lists the differences.
     """
     first = processes.in_first(lambda: run)()
     differences = list(_differences(first, json.loads(json.dumps(run))))
@@ -285,7 +285,7 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _plain(name: str, value):
-    """A number as it is; an object of Keras, such as a schedule, as its configuration."""
+    """Returns a number as it is, and an object of Keras, such as a schedule, as its configuration."""
     if isinstance(value, Real):
         return value.item() if isinstance(value, np.generic) else value
     try:
@@ -297,7 +297,7 @@ def _plain(name: str, value):
 
 
 def _layers_of(model: keras.Model) -> dict:
-    """Layer → its class, configuration and inputs; of a model that has no configuration, the shapes of its weights."""
+    """Describes each layer by class, configuration and inputs; without a configuration, each weight by its shape."""
     with suppress(NotImplementedError):
         if layers := model.get_config().get("layers"):
             return _layers(layers)
@@ -305,7 +305,7 @@ def _layers_of(model: keras.Model) -> dict:
 
 
 def _layers(entries: Sequence[dict]) -> dict:
-    """The layers of a model's configuration, without the numbers that Keras counts on with in a process."""
+    """Describes the layers of a configuration, without the running numbers that Keras appends to names."""
     labels, seen = {}, Counter()
     for entry in entries:
         stem = re.sub(r"_\d+$", "", entry["config"]["name"])
@@ -331,7 +331,7 @@ def _layers(entries: Sequence[dict]) -> dict:
 
 
 def _differences(old, new, place: str = "") -> Iterator[str]:
-    """Where two descriptions differ, and how: "place: old → new"."""
+    """Yields where two descriptions differ, and how: "place: old → new"."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in old | new:
             inside = name if place in ("", "arguments", "data", "model") else f"{place}, {name}"

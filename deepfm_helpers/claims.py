@@ -1,4 +1,4 @@
-"""Sentences of a chapter that come from its run: claims, which the run can refute, and sentences with numbers."""
+"""Show sentences that come from a chapter's run: claims, which the run can refute, and sentences with numbers."""
 
 import sys
 
@@ -12,7 +12,7 @@ GROUNDS = {
     "records": "checked on recorded runs of today's code",
     "algebra": "true by algebra: catches a slip in the code, and cannot fail otherwise",
 }
-"""What a claim can rest on."""
+"""What a claim can rest on, each with the words that a reader sees."""
 
 _SHOWN = {"run": "", "records": " (recorded runs)", "algebra": " (by algebra)"}
 
@@ -26,12 +26,12 @@ def claim(statement: str, holds: object, *, on: str = "run") -> None:
     Args:
         statement: a sentence, in Markdown.
         holds: the result of the check, true or false.
-        on: what the check rests on, one of `GROUNDS`: numbers of this run, numbers of recorded runs, or neither.
+        on: what the check rests on: numbers of this "run", numbers of recorded runs ("records"), or "algebra" alone.
 
     Raises:
         AssertionError: the claim does not hold.
         TypeError: ``holds`` is not a single truth value but, for example, an array of several.
-        ValueError: an unknown ground.
+        ValueError: `on` is not one of `GROUNDS`.
     """
     if on not in GROUNDS:
         raise ValueError(f"claim: on={on!r} is not one of {', '.join(GROUNDS)}")
@@ -49,5 +49,5 @@ def claim(statement: str, holds: object, *, on: str = "run") -> None:
 
 
 def say(markdown: str) -> None:
-    """Show a sentence in Markdown built from measured numbers, so that no number in the prose is typed."""
+    """Show Markdown that was built from computed numbers, so that nobody has to type a number into the prose."""
     display({"text/markdown": markdown, "text/plain": markdown}, raw=True)

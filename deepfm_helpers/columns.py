@@ -1,6 +1,6 @@
-"""Reads columns of frames as numbers; a cell that is no number raises an error that names its column and row.
+"""Reads columns of frames as numbers; an error names the column and the row of a cell that is not a number.
 
-`what` begins every message: it says what the column is read for, such as "feature uid".
+Every message begins with the argument `what`, which says what the column is read for, such as "feature uid".
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 
 END_OF_TIME = 2**33
-"""Seconds since 1970 are below this number, in the year 2242; `history.Stretch` packs a uid above a time of 33 bits."""
+"""Times, in seconds since 1970, have to lie below this number (in the year 2242): `history.Stretch` packs a time into
+33 bits, below a uid."""
 
 
 def column_of(frame: pd.DataFrame, column: str, what: str) -> pd.Series:
-    """A column of a frame.
+    """Returns a column of a frame.
 
     Raises:
-        KeyError: it is not there; the message begins with `what` and lists the columns that are.
+        KeyError: the frame lacks the column; the message lists the columns that it has.
     """
     if column not in frame:
         raise KeyError(f"{what}: no column {column!r}; the frame has {', '.join(map(str, frame.columns))}")
@@ -26,7 +27,7 @@ def column_of(frame: pd.DataFrame, column: str, what: str) -> pd.Series:
 
 
 def _first(column: pd.Series, wrong: np.ndarray) -> str:
-    """The first of the wrong cells of a column, for a message."""
+    """Describes the first of the wrong cells of a column, for a message."""
     i = int(np.argmax(wrong))
     cell = column.iloc[i]
     cell = cell.item() if isinstance(cell, np.generic) else cell
@@ -34,11 +35,11 @@ def _first(column: pd.Series, wrong: np.ndarray) -> str:
 
 
 def finite_numbers(column: pd.Series, what: str) -> np.ndarray:
-    """A column of numbers as float64.
+    """Returns a column of numbers as float64 (n,).
 
     Raises:
-        TypeError: a cell is no number.
-        ValueError: a number is missing, or too large for a float32; the message names column and row.
+        TypeError: a cell is not a number.
+        ValueError: a number is missing, or too large for a float32.
     """
     found = _numbers(column, what)
     if (wrong := ~(np.abs(found) <= np.finfo(np.float32).max)).any():
@@ -47,10 +48,10 @@ def finite_numbers(column: pd.Series, what: str) -> np.ndarray:
 
 
 def whole_numbers(column: pd.Series, what: str) -> np.ndarray:
-    """A column of ids as int64; a missing one is 0.
+    """Returns a column of ids as int64 (n,); a missing id becomes 0.
 
     Raises:
-        TypeError: a cell is no number.
+        TypeError: a cell is not a number.
         ValueError: a number has a fraction or is infinite.
     """
     if column.dtype.kind in "iu" and not column.hasnans:
@@ -63,7 +64,7 @@ def whole_numbers(column: pd.Series, what: str) -> np.ndarray:
 
 
 def _numbers(column: pd.Series, what: str) -> np.ndarray:
-    """A column of numbers as float64, NaN where a cell is missing."""
+    """Returns a column of numbers as float64 (n,), NaN where a cell is missing."""
     if column.dtype.kind not in "iufb":
         wrong = np.array([not isinstance(cell, numbers.Real) for cell in column], bool)
         wrong &= column.notna().to_numpy()
@@ -76,14 +77,15 @@ def _numbers(column: pd.Series, what: str) -> np.ndarray:
 
 
 def ids_of(column: pd.Series, what: str, size: int, slots: int | None = None) -> np.ndarray:
-    """The ids that a column holds, or its lists of `slots` ids, int32 (n, slots or 1); a missing one is 0.
+    """Returns the ids in a column, int32 (n, 1), or in its lists, int32 (n, slots); a missing id becomes 0.
 
     Args:
         size: largest id that is allowed; 0 allows every int32 from 0 on.
+        slots: length of the list in each cell; None: a cell holds one id.
 
     Raises:
-        TypeError: a cell is no number, or no list of so many.
-        ValueError: an id is no whole number or lies outside 0 … size.
+        TypeError: a cell is not a number, or not a list of `slots` numbers.
+        ValueError: an id is not a whole number or lies outside 0 … size.
     """
     ids = whole_numbers(column if slots is None else _flat(column, what, slots), what)
     largest = size or np.iinfo(np.int32).max
@@ -93,7 +95,7 @@ def ids_of(column: pd.Series, what: str, size: int, slots: int | None = None) ->
 
 
 def _flat(column: pd.Series, what: str, slots: int) -> pd.Series:
-    """The entries of a column of lists one below the other, zeros for a missing list."""
+    """Returns the entries of a column of lists, one below the other, with zeros for a missing list."""
     lists = [[0] * slots if missing else cell for cell, missing in zip(column, column.isna(), strict=True)]
     wrong = np.array([np.shape(cell) != (slots,) for cell in lists], bool)
     if wrong.any():
@@ -103,12 +105,12 @@ def _flat(column: pd.Series, what: str, slots: int) -> pd.Series:
 
 
 def seconds(frame: pd.DataFrame, what: str) -> np.ndarray:
-    """The column `timestamp` as whole seconds since 1970, int64; it may hold seconds or dates (UTC).
+    """Returns the column `timestamp` as whole seconds since 1970, int64 (n,); it may hold seconds or dates (UTC).
 
     Raises:
-        KeyError: there is no such column.
+        KeyError: the frame has no such column.
         TypeError: a cell is neither a number nor a date.
-        ValueError: a time is missing, before 1970, or in another unit than seconds.
+        ValueError: a time is missing, lies before 1970, or has another unit than seconds.
     """
     column = column_of(frame, "timestamp", what)
     if column.dtype == object and pd.api.types.infer_dtype(column) in ("datetime", "datetime64", "date"):

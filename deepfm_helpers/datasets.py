@@ -1,7 +1,7 @@
 """MovieLens as three typed frames: find or fetch the files, verify them, read them strictly, join them.
 
-`load` is the usual way in. `load_ratings`, `load_movies` and `load_users` read any folder whose files have
-one of the three published formats, which are recognised by the file names:
+Most readers need `load` and `join` only. `load_ratings`, `load_movies` and `load_users` read any folder whose files
+have one of the three published formats, which they recognise by the file names:
 
 =========  ============  ==========  =================
 dataset    ml-1m         ml-100k     ml-100k (RecBole)
@@ -68,18 +68,19 @@ LARGEST_ID = int(np.iinfo("int32").max)
 
 
 def load(name: str, *, folder: Folder | None = None, **planted_options: Any) -> MovieLens:
-    """Return a dataset, fetching it first if it is nowhere on this machine.
+    """Return a dataset; fetch it first if it is nowhere on this machine.
 
     Args:
-        name: "ml-100k", "ml-1m", "planted", or "planted-small", with which a notebook runs in seconds.
-        folder: a data folder that holds `name` as a subfolder (or is that subfolder); only there is looked.
-            Without it: the folder named by DEEPFM_DATA, then the cache (DEEPFM_CACHE, else the user's cache
-            folder), then the network.
-        planted_options: options of `planted`, for the datasets that it draws only.
+        name: "ml-100k", "ml-1m", "planted", or "planted-small", on which a notebook runs in seconds.
+        folder: a data folder that holds `name` as a subfolder, or is that subfolder; `load` then looks nowhere else.
+            Without it, `load` tries the folder that DEEPFM_DATA names, then the cache (DEEPFM_CACHE, else the user's
+            cache folder), then the network.
+        planted_options: arguments of `planted`, for planted data alone.
 
     Raises:
-        DataError: the dataset cannot be had or differs from what was published, or a variable leads nowhere.
-        ValueError: an unknown name, or options that do not belong to it.
+        DataError: the dataset cannot be fetched, its files are not the published ones, or an environment variable
+            leads nowhere.
+        ValueError: the name is unknown, the options are for another dataset, or see `planted`.
     """
     if name in PLANTED:
         return replace(planted(**PLANTED[name] | planted_options), name=name)
@@ -92,7 +93,8 @@ def load_ratings(folder: Folder) -> pd.DataFrame:
     """Read the ratings in a folder: uid, mid, rating (1 to 5), timestamp (seconds since 1970).
 
     Raises:
-        DataError: naming file, line and value of the first row that breaks a rule or repeats a (uid, mid).
+        DataError: the folder has no such file, or a line breaks a rule or repeats a pair (uid, mid); the message says
+            which file, line and value.
     """
     path, form = _find(folder, RATINGS)
     try:
@@ -111,10 +113,11 @@ def load_ratings(folder: Folder) -> pd.DataFrame:
 def load_movies(folder: Folder) -> pd.DataFrame:
     """Read the films in a folder: mid, movie_name, movie_genre ("Comedy|Drama").
 
-    Blanks around a title are dropped. Genres keep the file's order, which on ml-100k is alphabetical.
+    Blanks around a title are dropped. Genres keep the order of the file, which is alphabetical in ml-100k.
 
     Raises:
-        DataError: naming file, line and value.
+        DataError: the folder has no such file, or a line breaks a rule or repeats a mid; the message says which file,
+            line and value.
     """
     return _read_table(folder, MOVIES, "mid")
 
@@ -122,10 +125,11 @@ def load_movies(folder: Folder) -> pd.DataFrame:
 def load_users(folder: Folder) -> pd.DataFrame:
     """Read the users in a folder: uid, gender, age, occupation (code), zip.
 
-    The occupation of ml-100k is a word in the file and becomes its place in the alphabetical list, from 0.
+    The files of ml-100k hold the occupation as a word, which becomes its place in the alphabetical list, from 0.
 
     Raises:
-        DataError: naming file, line and value.
+        DataError: the folder has no such file, or a line breaks a rule or repeats a uid; the message says which file,
+            line and value.
     """
     return _read_table(folder, USERS, "uid")
 
@@ -133,12 +137,12 @@ def load_users(folder: Folder) -> pd.DataFrame:
 def join(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> pd.DataFrame:
     """Return the ratings with the columns of their film and their user beside them.
 
-    A left join on mid, then uid, that keeps the rows, their order and their index. Text columns come back as
-    pandas categories, so that 32 million rows stay affordable.
+    The left join on mid and uid keeps the rows, their order and their index. Text columns become pandas categories,
+    so that even 32 million rows fit into memory.
 
     Raises:
-        DataError: a column that stands twice, an id that is missing or is no whole number, or a rating of a
-            film, or by a user, that has no row or more than one.
+        DataError: a column is in two frames, an id is missing or is not a whole number, or the film or the user of a
+            rating has no row or several.
     """
     _check_columns(ratings, movies, users)
     columns = {}
@@ -171,7 +175,7 @@ def _read(name: str, located: Located) -> MovieLens:
 
 @dataclass(frozen=True)
 class _Format:
-    """How one published file is laid out; `parse` turns the text fields of a line into a row."""
+    """The layout of one published file; `parse` turns the text fields of a line into a row."""
 
     file: str
     separator: str
@@ -181,7 +185,7 @@ class _Format:
     header: str = ""
 
     def line(self, row: int) -> int:
-        """Number, from 1, of the line that holds a row."""
+        """Return the number, from 1, of the line that holds a row."""
         return row + (2 if self.header else 1)
 
 
@@ -198,10 +202,10 @@ def _error(path: Path, line: int, message: str) -> DataError:
 
 
 def _read_numbers(path: Path, form: _Format) -> pd.DataFrame:
-    """Read four columns of whole numbers in one go; ValueError or OverflowError when anything is unusual.
+    """Read four columns of whole numbers in one go; raise ValueError or OverflowError if anything is unusual.
 
-    pandas' fast reader wants a separator of one character, hence the replacement. What that reader would
-    forgive (blanks, signs, quotes, missing or surplus fields) is ruled out before or after.
+    pandas' fast reader needs a separator of one character, hence the replacement. What this reader would forgive
+    (blanks, signs, quotes, missing or surplus fields) is ruled out before or after.
     """
     separator, header = form.separator.encode(), form.header.encode()
     text = path.read_bytes().replace(b"\r\n", b"\n")
@@ -229,7 +233,7 @@ def _read_numbers(path: Path, form: _Format) -> pd.DataFrame:
 
 
 def _rows(path: Path, form: _Format) -> Iterator[tuple[int, tuple]]:
-    """Yield line number and parsed row of every line of a file; DataError at the first that is malformed."""
+    """Yield line number and parsed row of every line of a file; raise DataError at the first malformed one."""
     try:
         text = path.read_bytes().decode(form.encoding)
     except UnicodeDecodeError as error:
@@ -375,7 +379,7 @@ USERS = (
 
 
 def _check_columns(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> None:
-    """DataError unless mid and uid connect the frames and every other column stands in one of them alone."""
+    """Raise DataError unless mid and uid connect the frames and every other column is in one of them alone."""
     places: dict[str, list[str]] = {"mid": [], "uid": []}
     for what, frame in (("ratings", ratings), ("films", movies), ("users", users)):
         for column in frame.columns:
@@ -391,7 +395,7 @@ def _check_columns(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFr
 
 
 def _ids(frame: pd.DataFrame, key: str, what: str) -> pd.Series:
-    """Return a column of ids; DataError at the first that is missing or is no whole number."""
+    """Return a column of ids; raise DataError at the first that is missing or is not a whole number."""
     ids = frame[key]
     if pd.api.types.is_integer_dtype(ids) and not ids.hasnans:
         return ids
@@ -407,6 +411,6 @@ def _ids(frame: pd.DataFrame, key: str, what: str) -> pd.Series:
 
 
 def _first(flags: Any) -> int | None:
-    """Position of the first true value, None if there is none."""
+    """Return the position of the first true value, None if there is none."""
     flags = np.asarray(flags)
     return int(flags.argmax()) if flags.any() else None

@@ -1,7 +1,7 @@
-"""How good a model is, against what, and which of its parts does the work (chapters 7 and 9).
+"""Measures how good a model is, compares it with baselines, and tells which part does the work (chapters 7 and 9).
 
-Everything here that compares rows takes (n,) or (n, 1), as `model.predict` gives it, and raises ValueError if shapes or
-lengths differ, if there are no rows, or if a number is not finite.
+Functions that compare rows take arrays (n,) or (n, 1), as `model.predict` gives them. They raise ValueError if another
+shape is given, if lengths differ, if there are no rows, or if a number is not finite.
 """
 
 from __future__ import annotations
@@ -18,28 +18,41 @@ from deepfm_helpers import anatomy
 from deepfm_helpers.arrays import columns
 
 DAMPING = 5.0
-"""`bias_predictions` shrinks every offset towards 0 as if there were so many average ratings more."""
+"""`bias_predictions` shrinks every offset towards 0 as if there were this many average ratings more."""
 
 
 def rmse(y: np.ndarray, prediction: np.ndarray) -> float:
-    """Root of the mean squared error, in stars."""
+    """Returns the root of the mean squared error, in stars.
+
+    Args:
+        y, prediction: ratings and predictions in stars, (n,) or (n, 1) each.
+    """
     y, prediction = columns(y=y, prediction=prediction)
     return float(np.sqrt(np.mean(np.square(y - prediction))))
 
 
 def mae(y: np.ndarray, prediction: np.ndarray) -> float:
-    """Mean absolute error, in stars."""
+    """Returns the mean absolute error, in stars.
+
+    Args:
+        y, prediction: ratings and predictions in stars, (n,) or (n, 1) each.
+    """
     y, prediction = columns(y=y, prediction=prediction)
     return float(np.mean(np.abs(y - prediction)))
 
 
 def predict(model, x: Sequence[np.ndarray]) -> np.ndarray:
-    """Scores in stars, float32 (n,)."""
+    """Returns a model's scores in stars, float32 (n,); unlike `model.predict` it does not compile a graph first.
+
+    Args:
+        model: a model from inputs to a score (None, 1).
+        x: model inputs, each (n, …).
+    """
     return _outputs(model, x)[0][:, 0]
 
 
 def _outputs(model, x: Sequence[np.ndarray], rows: int = 16_384) -> list[np.ndarray]:
-    """Every output of a model, block by block; for one pass, compiling a graph would take longer."""
+    """Computes every output of a model, block by block; for one pass, compiling a graph would take longer."""
     from deepfm_helpers._keras import keras
 
     blocks = []
@@ -51,10 +64,14 @@ def _outputs(model, x: Sequence[np.ndarray], rows: int = 16_384) -> list[np.ndar
 
 
 def bias_predictions(train: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
-    """Mean + film offset + user offset, each offset shrunk towards 0 (see `DAMPING`), in stars, (n,).
+    """Predicts mean + film offset + user offset, each offset shrunk towards 0 (see `DAMPING`), in stars, (n,).
 
-    The baseline b_ui of Koren, *Factor in the Neighbors* (2010), with the offsets taken one after the other.
+    This is the baseline b_ui of Koren, *Factor in the Neighbors* (2010), with the offsets of films computed first.
     Users and films that are not in `train` get an offset of 0.
+
+    Args:
+        train: training rows, with uid, mid and rating.
+        rows: rows to predict, with uid and mid.
     """
     columns(rating=train.rating)
     mean = float(train.rating.mean())
@@ -66,7 +83,14 @@ def bias_predictions(train: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
 
 
 def baselines(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """RMSE and MAE on `rows`, in stars, of the mean of `train` and of its user and film offsets."""
+    """Returns RMSE and MAE on `rows`, in stars, of two baselines from `train`: its mean, and `bias_predictions`.
+
+    Args:
+        train, rows: training rows and rows to predict, with uid, mid and rating.
+
+    Returns:
+        One row per baseline, "global mean" and "user + film offsets", with the columns `rmse` and `mae`.
+    """
     predictions = {
         "global mean": np.full(len(rows), float(train.rating.mean())),
         "user + film offsets": bias_predictions(train, rows),
@@ -76,18 +100,20 @@ def baselines(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float], comparisons: int = 1) -> pd.Series:
-    """Mean difference of paired runs, its 95 % interval and the minimum detectable difference (equation eq-paired).
+    """Computes the mean difference of paired runs, its 95 % interval and the minimum detectable difference.
+
+    Equation eq-paired gives the interval, equation eq-detectable the detectable difference.
 
     Args:
-        ours, theirs: the errors of two models, run by run: same rows, same seed.
-        comparisons: how many such intervals are to hold all at once in 95 % of experiments; each is widened to the
+        ours, theirs: the errors of two models, (n,), run by run on the same rows with the same seed.
+        comparisons: number of intervals that have to hold all at once in 95 % of experiments; each is widened to the
             level 1 − 0.05 / comparisons (Bonferroni).
 
     Returns:
-        `difference`, the mean of ours - theirs; `low` and `high`, the ends of its interval by Student's t; `sd` of the
-        differences; `detectable`, the smallest true difference that four of five such experiments find, with an
-        interval that leaves out 0 (equation eq-detectable); `runs`. For a single run only `difference` and `runs` are
-        numbers.
+        `difference`, the mean of ours − theirs; `low` and `high`, the ends of its interval by Student's t; `sd`, the
+        standard deviation of the differences; `detectable`, the smallest true difference that four of five such
+        experiments would find, with an interval that excludes 0; `runs`, their number. For a single run only
+        `difference` and `runs` are numbers, and the others are NaN.
     """
     ours, theirs = columns(ours=ours, theirs=theirs)
     difference, n = ours - theirs, len(ours)
@@ -101,15 +127,15 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float], comparison
 
 
 def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
-    """What each part of a DeepFM or FM adds to each score, in stars.
+    """Computes what each part of a DeepFM or FM adds to each score, in stars (chapter 9).
 
     Args:
         model: the last of `models.deep_fm_model`, or `models.fm_model`, possibly reloaded from a file.
-        x: model inputs.
+        x: model inputs, each (n, …).
 
     Returns:
-        One column per part present (first_order, second_order, deep) and `bias`; a row sums to its score.
-        With `head="dense"` a part's column is its output times its weight.
+        n rows, with one column for each part that the model has (first_order, second_order, deep) and `bias`; the
+        numbers of a row add up to its score. With `head="dense"` a part's column is its output times its weight.
 
     Raises:
         ValueError: the model is only a part of one.
@@ -125,10 +151,13 @@ def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
 
 
 def variance_shares(score_parts: pd.DataFrame) -> pd.Series:
-    """Cov(part, score) / Var(score) for each part; the shares add up to 1 (equation eq-shares).
+    """Computes Cov(part, score) / Var(score) for each part; the shares add up to 1 (equation eq-shares).
+
+    Args:
+        score_parts: what `parts` returned.
 
     Raises:
-        ValueError: every row has the same score, so that there is no variance to share; see also the module.
+        ValueError: every row has the same score, so that there is no variance to share.
     """
     columns(**score_parts)
     moving = score_parts.drop(columns="bias")
@@ -142,10 +171,15 @@ def variance_shares(score_parts: pd.DataFrame) -> pd.Series:
 
 
 def zeroed(score_parts: pd.DataFrame, y: np.ndarray) -> pd.DataFrame:
-    """RMSE, in stars, of the trained model when one part is taken out of the sum at prediction.
+    """Computes the RMSE, in stars, of the trained model when one part is taken out of the sum at prediction.
 
-    Columns: `set_to_zero`, the part is replaced by 0; `set_to_mean`, by its own mean, so that only its differences
-    between rows are lost. The first row, `nothing`, is the whole model.
+    Args:
+        score_parts: what `parts` returned.
+        y: ratings in stars, (n,).
+
+    Returns:
+        One row per part, after a first row `nothing` for the whole model. In the column `set_to_zero` the part is
+        replaced by 0; in `set_to_mean` by its own mean, so that only its differences between rows are lost.
     """
     columns(y=y, **score_parts)
     score = score_parts.sum(axis=1)
@@ -161,14 +195,14 @@ def zeroed(score_parts: pd.DataFrame, y: np.ndarray) -> pd.DataFrame:
 
 
 def averaged_over_orders(value: dict[frozenset, float], names: Sequence[str]) -> pd.Series:
-    """Shapley values: what a part adds on average over all orders in which the parts can arrive.
+    """Computes Shapley values: what a part adds on average over all orders of the parts (equation eq-shapley).
 
     Args:
         value: what each set of parts achieves, for every subset of `names`, the empty one included.
         names: the parts.
 
     Returns:
-        One number per part, in the unit of `value`; they add up to value(all) − value(none).
+        One number per part, in the unit of `value`; the numbers add up to value(all) − value(none).
 
     Raises:
         KeyError: a subset is missing.
@@ -185,9 +219,14 @@ def averaged_over_orders(value: dict[frozenset, float], names: Sequence[str]) ->
 
 
 def mse_drop_by_subset(score_parts: pd.DataFrame, y: np.ndarray) -> dict[frozenset, float]:
-    """By how much each set of parts lowers the squared error below that of all parts held at their means.
+    """Computes how far each set of parts lowers the mean squared error below that of all parts held at their means.
 
-    These are the values for `averaged_over_orders`, in stars².
+    Args:
+        score_parts: what `parts` returned.
+        y: ratings in stars, (n,).
+
+    Returns:
+        set of parts -> drop in stars², the values that `averaged_over_orders` takes.
     """
     columns(y=y, **score_parts)
     moving = score_parts.drop(columns="bias")

@@ -1,6 +1,6 @@
-"""From frames to model inputs: each field is described once, and all that a model needs to know of it follows.
+"""From frames to model inputs: a `Feature` describes a field once, and all that a model needs to know of it follows.
 
-Id 0 always means "padding, missing or unknown"; values are numbered from 1. Derived in chapters 2 and 3.
+Id 0 always means "padding, missing or unknown"; values are numbered from 1. Chapters 2 and 3 derive the encodings.
 """
 
 from __future__ import annotations
@@ -20,37 +20,40 @@ from deepfm_helpers.columns import column_of, finite_numbers, ids_of, seconds, w
 KINDS = ("numeric", "single", "multi", "known")
 POOLINGS = ("mean", "sum", "multi_hot", "mean_with_padding")
 KEYS = {"user": "uid", "film": "mid", "rating": None}
-"""Whose a field can be, and the column of ids that says which user or film a row is about."""
+"""What a field can describe, and the column of ids that says which user or film a row is about."""
 
 FRAMES = {"user": "users", "film": "movies", "rating": "ratings"}
-"""Where a `datasets.MovieLens` keeps what it knows of each of them."""
+"""The frame of a `datasets.MovieLens` that describes each of them."""
 
 _CLASSES: dict[str, type] = {}  # by name, for reading a field that was written
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One field of the model: where its values come from, how they become numbers, and whose they are.
+    """One field of the model: where its values come from, how they become numbers, and what they describe.
 
     A subclass may read cells in another way (`read`, as `Year` does) or encode frames in another way (`encode`).
 
     Attributes:
         name: short name; the Keras input is called ``input_<name>``.
-        kind: "numeric" (one float), "single" (one id), "multi" (up to `slots` ids) or "known" (one id whose row
-            of numbers is given, see `table`).
+        kind: "numeric" (one float), "single" (one id), "multi" (up to `slots` ids) or "known" (one id, about which
+            `table` holds a row of numbers).
         column: column of the joined ratings frame that holds the values.
         size: largest id; an embedding table has `size + 1` rows. 0 for a numeric field.
-        vocabulary: the values of ids 1, 2, …; None where the column holds the ids themselves.
-        slots: how many ids one row may carry (1 unless multi).
+        vocabulary: the values of ids 1, 2, …; None if the column holds the ids themselves.
+        slots: how many ids one row may carry; 1 unless the field is multi-valued.
         truncating: "post" keeps the first `slots` values of a longer list, "pre" the last ones.
         pooling: how the vectors of a multi-valued field are combined, see `layers.PoolValues`.
-        table: of a known field: what is known of each id, float32 (size + 1, d). The model does not change it; it
-            learns the matrix (d, k) that turns a row into a vector.
-        wide: the field enters the first order alone: its values have a weight each, and no vector.
-        owner: whose field it is. A "user" or "film" field is the same in all rows of that user or film; the values
-            of a "rating" field belong to the single row.
-        penalty: λ for the table of the field's vectors (of its weights, for a wide field), in units of one rating,
-            wherever a recipe asks for penalties and does not name another one; see `recipes`.
+        table: what is known about each id of a known field, float32 (size + 1, d). The model does not change the
+            table; it learns the matrix (d, k) that turns a row into a vector.
+        wide: the field enters the first order alone: each of its values has a weight, but no vector.
+        owner: what the field describes. A "user" or "film" field is the same in all rows of that user or film; a
+            "rating" field may differ from row to row.
+        penalty: λ for the table of the field's vectors (for a wide field: of its weights), in units of one rating. A
+            recipe with penalties uses it unless it names another λ; see `recipes`.
+
+    Raises:
+        ValueError: the kind, the owner or the pooling is unknown, or the size does not fit the vocabulary or the table.
     """
 
     name: str
@@ -92,14 +95,14 @@ class Feature:
         return f"input_{self.name}"
 
     def read(self, cell) -> Sequence:
-        """The values in one cell of the column: the cell itself, or the parts of "A|B|C" of a multi-valued field."""
+        """Returns the values in one cell of the column: the cell itself, or A, B and C of a multi-valued "A|B|C"."""
         return _genres(cell) if self.kind == "multi" else (cell,)
 
     def described(self, frame: pd.DataFrame, n_values: int | None = None) -> Feature:
-        """This field with the size, the vocabulary and the slots that a frame of its owner's gives it.
+        """Returns this field with the size, the vocabulary and the slots that its values in a frame call for.
 
         Args:
-            frame: the users, films or ratings of a dataset.
+            frame: the users, films or ratings of a dataset, according to `owner`.
             n_values: how many values of a multi-valued field keep an id, the most frequent first; None keeps all.
 
         Raises:
@@ -121,14 +124,14 @@ class Feature:
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Returns the model input for every row of `frame`.
 
-        A missing value and one outside the vocabulary have id 0; a number cannot be missing.
+        A missing value has id 0, and so has a value outside the vocabulary. A numeric field needs a number in each row.
 
         Shapes: numeric float32 (n, 1); single and known int32 (n, 1); multi int32 (n, slots).
 
         Raises:
             KeyError: the frame lacks the column.
             TypeError: the column holds values of another type, such as ids as text.
-            ValueError: an id is no whole number or lies outside 0 … size, or a number is missing or not finite.
+            ValueError: an id is not a whole number or lies outside 0 … size, or a number is missing or not finite.
         """
         what = f"feature {self.name}"
         column = column_of(frame, self.column, what)
@@ -141,7 +144,7 @@ class Feature:
         return np.concatenate([self._ids(cells), np.zeros((1, self.slots), np.int32)])[codes]
 
     def _ids(self, cells: Iterable) -> np.ndarray:
-        """Ids of distinct cells, (len(cells), slots); a value outside the vocabulary is left out."""
+        """Returns the ids of distinct cells, (len(cells), slots); leaves out values outside the vocabulary."""
         index = {value: i for i, value in enumerate(self.vocabulary, start=1)}
         text = {isinstance(value, str) for value in index}
 
@@ -163,7 +166,7 @@ class Feature:
         )
 
     def labels(self, codebook: Mapping[str, Mapping] | None = None) -> list[str]:
-        """What a reader should see for ids 1, 2, … of a categorical field.
+        """Returns the labels of ids 1, 2, … of a categorical field, for people to read.
 
         Args:
             codebook: column -> {code: label}, such as `MovieLens.codebook`; a value without a label stands for itself.
@@ -173,17 +176,17 @@ class Feature:
         return [str(names.get(value, value)) for value in values]
 
     def to_dict(self) -> dict:
-        """The field in words and numbers that JSON can write, see `from_dict`."""
+        """Returns the field as a dict that JSON can write and `from_dict` can read."""
         return {"field": type(self).__name__} | {
             f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)
         }
 
     @staticmethod
     def from_dict(written: Mapping) -> Feature:
-        """The field that `to_dict` wrote.
+        """Returns the field that `to_dict` wrote.
 
         Raises:
-            ValueError: the class of the field is unknown, or has other attributes.
+            ValueError: the class of the field is unknown, or has other attributes than those written.
         """
         attributes = {name: _restored(value) for name, value in written.items()}
         name = attributes.pop("field", None)
@@ -202,7 +205,7 @@ _CLASSES["Feature"] = Feature
 
 
 def _plain(value):
-    """A value of a field in the types that JSON knows; arrays as dtype, shape and base64 of little-endian bytes."""
+    """Returns a field's value in JSON's types; of an array the dtype, the shape and base64 of little-endian bytes."""
     if isinstance(value, Feature):
         return value.to_dict()
     if isinstance(value, np.ndarray):
@@ -218,7 +221,7 @@ def _plain(value):
 
 
 def _restored(value):
-    """What `_plain` was given."""
+    """Returns the value from which `_plain` made this one."""
     if isinstance(value, Mapping) and "base64" in value:
         flat = np.frombuffer(base64.b64decode(value["base64"]), value["dtype"])
         return flat.reshape(value["shape"]).astype(flat.dtype.newbyteorder("="))
@@ -228,7 +231,8 @@ def _restored(value):
 
 
 class Year(Feature):
-    """Release year: the last "(YYYY)" of a title. A decade such as "1930s" before 1970, a single year from then on."""
+    """The release year of a film, from the last "(YYYY)" of its title: a decade such as "1930s" before 1970, a single
+    year from then on."""
 
     def read(self, cell) -> Sequence:
         years = re.findall(r"\((\d{4})\)", cell)
@@ -237,7 +241,7 @@ class Year(Feature):
 
 @dataclass(frozen=True)
 class Cross(Feature):
-    """A crossed feature: one id for every combination of two fields (Cheng et al. 2016, section 3.1)."""
+    """A crossed field: it has one id for every combination of values of two fields (Cheng et al. 2016, section 3.1)."""
 
     parts: tuple[Feature, Feature] = ()
 
@@ -253,9 +257,9 @@ class Cross(Feature):
 
 
 def cross(left: Feature, right: Feature) -> Cross:
-    """Describes the cross of two categorical fields, e.g. gender × genre (chapter 6).
+    """Describes the cross of two categorical fields, such as gender × genre (chapter 6).
 
-    It belongs to the owner of both, if they have one owner, and to the rating otherwise.
+    If the two fields have the same owner, the cross has that owner too; otherwise it belongs to the rating.
 
     Raises:
         ValueError: one of the fields is numeric, or there are more combinations than int32 can number.
@@ -292,9 +296,9 @@ FIELDS = {
         Year("year", "single", "movie_name", owner="film"),
     )
 }
-"""The fields of a dataset by name, as they are before a dataset gives them their sizes and vocabularies.
+"""The fields by name, before a dataset gives them their sizes and vocabularies.
 
-`user_fea3` is the occupation code taken as a number, as the post does. A further row makes a further field.
+`user_fea3` is the occupation code taken as a number, as in the post. A further row makes a further field.
 """
 
 
@@ -307,12 +311,12 @@ def _genres(text) -> list[str]:
 
 
 def _by_frequency(lists: Iterable[Sequence]) -> list:
-    """The values in the lists, most frequent first; ties keep the order of first appearance."""
+    """Returns the values in the lists, the most frequent first; ties keep the order of first appearance."""
     return [value for value, _ in Counter(value for values in lists for value in values).most_common()]
 
 
 def _pad(sequences: Sequence[Sequence[int]], slots: int, truncating: str) -> np.ndarray:
-    """Sequences as rows of `slots` ids, zeros at the end."""
+    """Returns sequences as rows of `slots` ids, with zeros at the end."""
     if truncating not in ("pre", "post"):
         raise ValueError(f"truncating {truncating!r} is not 'pre' or 'post'")
     ids = np.zeros((len(sequences), slots), np.int32)
@@ -323,10 +327,20 @@ def _pad(sequences: Sequence[Sequence[int]], slots: int, truncating: str) -> np.
 
 
 def genre_index(text: Iterable[str], n_genre: int | None = None) -> dict[str, int]:
-    """Numbers the lower-cased genres by how many films carry them, most frequent first, from 1.
+    """Numbers the lower-cased genres from 1, the genre of most films first (chapter 2).
 
-    Ties keep the order of first appearance, as the `Tokenizer` of older Keras versions did. With `n_genre`
-    only ids below `n_genre` are kept, so `n_genre=15` keeps 14 genres (the same meaning as its `num_words`).
+    Ties keep the order of first appearance, as in the `Tokenizer` of older Keras versions.
+
+    Args:
+        text: one string "A|B|C" per film; a missing one has no genres.
+        n_genre: ids from `n_genre` on are dropped, so that 15 keeps 14 genres, as the Tokenizer's `num_words` does;
+            None keeps all.
+
+    Returns:
+        genre -> id.
+
+    Raises:
+        TypeError: `text` is a single string, or one of its items is not text.
     """
     ranked = _by_frequency(map(_genres, _films(text)))
     return {genre: i for i, genre in enumerate(ranked if n_genre is None else ranked[: n_genre - 1], start=1)}
@@ -346,7 +360,7 @@ def text2seq(
     """Encodes `A|B|C` genre strings as padded id sequences (chapter 2).
 
     Args:
-        text: one string per film; a missing one has no genres.
+        text: one string "A|B|C" per film; a missing one has no genres.
         n_genre: ids from `n_genre` on are dropped; None keeps all. The post: 15.
         maxlen: number of slots; None takes the longest list. The post: 3.
         truncating: which end of a longer list is cut, "post" or "pre". The post: "pre".
@@ -355,7 +369,8 @@ def text2seq(
         int32 array (n, maxlen), zeros at the end of each row.
 
     Raises:
-        TypeError: `text` is a single string, or something in it is no text.
+        TypeError: `text` is a single string, or one of its items is not text.
+        ValueError: `truncating` is neither "post" nor "pre".
     """
     text = _films(text)
     index = genre_index(text, n_genre)
@@ -364,7 +379,11 @@ def text2seq(
 
 
 def post_features(n_uid: int, n_mid: int, n_genre: int) -> tuple[Feature, ...]:
-    """The four inputs of the post, in its order, for a frame whose `movie_genre` holds id lists."""
+    """Describes the four inputs of the post, in its order, for a frame whose `movie_genre` holds lists of ids.
+
+    Args:
+        n_uid, n_mid, n_genre: largest ids of the fields; 0 allows every id.
+    """
     genre = replace(
         FIELDS["genre"], size=int(n_genre), slots=3, truncating="pre", pooling="mean_with_padding"
     )
@@ -385,7 +404,7 @@ def describe(
     truncating: str = "post",
     pooling: str = "mean",
 ) -> tuple[Feature, ...]:
-    """Describes the fields of a dataset: vocabularies and sizes are read off its movies and users.
+    """Describes the fields of a dataset, with vocabularies and sizes from its films and users.
 
     Args:
         data: a `datasets.MovieLens`.
@@ -395,8 +414,11 @@ def describe(
         truncating: which end of a longer list is cut. The post: "pre".
         pooling: how genre vectors are combined: "mean", "sum", "multi_hot" or "mean_with_padding" (the post).
 
+    Returns:
+        One `Feature` for each name, in their order.
+
     Raises:
-        ValueError: an unknown field name.
+        ValueError: a field name or the pooling is unknown.
         KeyError: a frame of the data lacks the column of a field.
     """
     if unknown := [name for name in fields if name not in FIELDS]:
@@ -423,11 +445,11 @@ def df2xy(
         features: field descriptions; None means the post's four, with `movie_genre` holding id lists.
 
     Returns:
-        (x, y), with x one array per feature, in their order, and y the ratings in stars, float32 (n,).
+        (x, y), where x holds one array per feature, in their order, with the shapes of `Feature.encode`, and y holds
+        the ratings in stars, float32 (n,).
 
     Raises:
-        KeyError, TypeError, ValueError: a column is missing or holds what it should not, see `Feature.encode`; a
-            rating is missing.
+        KeyError, TypeError, ValueError: see `Feature.encode`; or a rating is missing or is not a finite number.
     """
     features = post_features(0, 0, 0) if features is None else features
     stars = finite_numbers(column_of(ratings, "rating", "targets"), "targets")
@@ -437,12 +459,12 @@ def df2xy(
 def split_rows(
     ratings: pd.DataFrame, held: float = 0.1, seed: int = 0, by: str = "random"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Splits a frame in two disjoint parts, each in file order (chapters 7 and 8).
+    """Splits a frame into two disjoint parts, each in file order (chapters 7 and 8).
 
     Args:
         ratings: the rows to split.
         held: fraction held out, between 0 and 1; exactly `round(held * n)` rows unless `by="user"`.
-        seed: fixes the drawing.
+        seed: seed of the draw.
         by: "random" draws rows; "tail" takes the last rows as they stand, as Keras' `validation_split` does;
             "user" holds out whole users, drawn until the fraction is reached (rows without a uid stay together);
             "time" holds out the latest rows.
@@ -452,7 +474,7 @@ def split_rows(
 
     Raises:
         KeyError: the frame lacks `uid` (by="user") or `timestamp` (by="time").
-        ValueError: `held` or `by` out of range, a part would be empty, or a time is no time, see `columns.seconds`.
+        ValueError: `held` or `by` is out of range, a part would be empty, or a time is wrong, see `columns.seconds`.
     """
     if not 0 < held < 1:
         raise ValueError(f"held = {held}: choose a fraction between 0 and 1")

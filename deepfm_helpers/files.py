@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and folders that one process at a time works in."""
+"""Writing files whole or not at all, and locking a folder for one process at a time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ except ImportError:  # Windows
 
 
 def write_whole(path: str | Path, content: str | bytes) -> None:
-    """Write text (as UTF-8, with line feeds) or bytes to ``path`` in one step; folders are made as needed."""
+    """Write text (as UTF-8, with line feeds) or bytes to ``path`` in one step; make folders as needed."""
     with replacing(path) as part:
         part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name with the ending of ``path``; what the body writes there takes its place at the end.
+    """Yield a temporary path with the ending of ``path``; what the body writes there replaces ``path`` at the end.
 
-    If the body fails, the temporary file goes and whatever was at ``path`` stays.
+    If the body fails, the temporary file is removed and whatever was at ``path`` stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 class InUse(RuntimeError):
-    """Another process holds what `only_one` guards; `owner` is its number and its machine."""
+    """Raised when another process holds what `only_one` guards; `owner` names that process and its machine."""
 
     def __init__(self, folder: Path, owner: str):
         self.owner = owner
@@ -51,11 +51,11 @@ class InUse(RuntimeError):
 def only_one(folder: str | Path) -> Iterator[None]:
     """Hold the file ``lock`` of a folder while the body runs.
 
-    The operating system lets go of it when the process ends, however it ends. Where a file system knows no locks,
+    The operating system releases the lock when the process ends, however it ends. On a file system without locks
     nothing is held.
 
     Raises:
-        InUse: another process, or another body of this one, holds it.
+        InUse: another process, or another body in this process, holds the lock.
     """
     path = Path(folder) / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)

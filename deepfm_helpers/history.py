@@ -1,7 +1,7 @@
-"""Fields made of the training rows themselves: when a rating was given, and who rated what (chapter 11).
+"""Fields made from the training rows themselves: when a rating was given, and who rated what (chapter 11).
 
-Everything here is learned from the training rows alone, and from their stars nothing at all: only from the
-fact that a user rated a film, and when.
+Everything here depends on the training rows alone, and there only on the fact that a user rated a film and on the
+time; the stars do not enter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ DAY = 86_400  # seconds
 
 @dataclass(frozen=True)
 class Day(Feature):
-    """Day of the rating, counted from 1 on the first day of training; days outside training get the nearest."""
+    """The day of the rating, counted from 1 on the first day of training; a day outside training becomes the nearest
+    training day."""
 
     start: int = 0
 
@@ -35,10 +36,10 @@ class Day(Feature):
 
 @dataclass(frozen=True)
 class SinceFirst(Feature):
-    """Time since the user's first training rating, in bins that double: 1 below a quarter of an hour, 2 from there on.
+    """The time since the user's first training rating, in bins that double; bin 1 is the first quarter of an hour.
 
-    `first[uid]` is that rating's time; someone who has none is taken to rate for the first time. A rating without
-    a uid gets 0.
+    `first[uid]` is the time of that rating, in seconds since 1970. A user without one counts as rating for the first
+    time. A rating without a uid gets id 0.
     """
 
     first: np.ndarray = field(default=None, repr=False, compare=False)
@@ -56,10 +57,10 @@ class SinceFirst(Feature):
 
 @dataclass(frozen=True)
 class Stretch(Feature):
-    """Which stretch of a user's ratings a rating falls into, the stretches of all users numbered from 1.
+    """The stretch of a user's ratings that a rating falls into; the stretches of all users are numbered from 1.
 
-    `starts` holds uid · 2³³ + the time (in seconds) at which a stretch begins, in order; a user's first stretch
-    begins at time 0. Users without a stretch get 0.
+    `starts` holds, in order, uid · 2³³ + the time at which each stretch begins, in seconds since 1970; a user's first
+    stretch begins at time 0. A user without a stretch gets id 0.
     """
 
     wide: bool = True
@@ -88,27 +89,27 @@ def _moment(uid: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
 
 
 def _who_and_when(rows: pd.DataFrame, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """uid and timestamp (seconds since 1970) of rows, int64."""
+    """Returns uid and timestamp (seconds since 1970) of rows, int64 (n,) each."""
     return whole_numbers(column_of(rows, "uid", what), what), seconds(rows, what)
 
 
 def stretches(
     train: pd.DataFrame, lengths: Sequence[int] = (8, 16, 32), seed: int = 0
 ) -> tuple[Stretch, ...]:
-    """Describes one wide field for each length: the user's training ratings in order of time, cut into stretches.
+    """Describes one wide field for each length: each user's training ratings, in order of time, cut into stretches.
 
-    What a person rates in one go resembles itself: the mood, the evening, the page of films that was shown. Every
-    user's n ratings are cut into round(n / length) stretches, one at least, of about equal numbers of ratings. All
-    cuts of a length are then moved by one random share of a stretch, so that models of different seeds cut elsewhere.
+    Ratings that a person gives in one sitting resemble each other: they share the mood, the evening, the page of films.
+    Every user's n ratings are cut into round(n / length) stretches, at least one, of about equal numbers of ratings.
+    All cuts of a length are then moved by one random fraction of a stretch, so that each seed cuts elsewhere.
 
     Args:
         train: training rows, with uid and timestamp.
-        lengths: how many ratings a stretch holds, about.
-        seed: of the random shares.
+        lengths: approximate numbers of ratings in a stretch.
+        seed: seed of the random fractions.
 
     Raises:
         KeyError: the rows lack uid or timestamp.
-        ValueError: a length below 1, no rows, or a time that is none, see `columns.seconds`.
+        ValueError: a length is below 1, there are no rows, or a time is wrong, see `columns.seconds`.
     """
     if not all(length >= 1 for length in lengths):
         raise ValueError(f"lengths = {tuple(lengths)}: a stretch holds at least one rating")
@@ -129,7 +130,7 @@ def stretches(
 
 
 def describe(data, train: pd.DataFrame, components: int = 250, seed: int = 0) -> tuple[Feature, ...]:
-    """Describes four fields of the training rows: day, since_first, rated and raters.
+    """Describes four fields made from the training rows: day, since_first, rated and raters.
 
     `rated` is the set of films that a user rated and `raters` the set of users who rated a film, both as
     principal components, see `who_rated_what`.
@@ -138,11 +139,11 @@ def describe(data, train: pd.DataFrame, components: int = 250, seed: int = 0) ->
         data: a `datasets.MovieLens`; says how many users and films there are.
         train: training rows, with uid, mid and timestamp.
         components: how many components stand for each set.
-        seed: of the draw that `who_rated_what` starts from.
+        seed: seed of the draw from which `who_rated_what` starts.
 
     Raises:
         KeyError: a frame lacks a column.
-        ValueError: no rows, an id beyond those of `data`, or a time that is none, see `columns.seconds`.
+        ValueError: there are no rows, a time is wrong (see `columns.seconds`), or see `who_rated_what`.
     """
     what = "history of the training rows"
     uid, timestamp = _who_and_when(_some(train), what)
@@ -169,26 +170,28 @@ def _some(rows: pd.DataFrame) -> pd.DataFrame:
 def who_rated_what(
     train: pd.DataFrame, sizes: tuple[int, int], components: int, seed: int = 0, iterations: int = 6
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The leading principal components of the matrix "user u rated film i", and how many ratings there are.
+    """Computes the leading principal components of the matrix "user u rated film i", and the numbers of ratings.
 
-    The matrix holds 1 / √(n_u · n_i) where u rated i in the training rows and 0 elsewhere; n_u and n_i are the
-    numbers of ratings. Its singular vectors are found by subspace iteration from a random start (Halko,
-    Martinsson and Tropp, *Finding Structure with Randomness*, 2011, algorithm 4.4), with products that visit the
-    ratings only.
+    The matrix holds 1 / √(n_u · n_i) where u rated i in the training rows, and 0 elsewhere; n_u and n_i are the
+    numbers of ratings of the user and of the film. Subspace iteration from a random start (Halko, Martinsson and
+    Tropp, *Finding Structure with Randomness*, 2011, algorithm 4.4) finds its singular vectors, with products that
+    visit the ratings only.
 
     Args:
         train: training rows, with uid and mid.
         sizes: largest uid and largest mid.
-        components, seed, iterations: how many components; of the random start; rounds of the iteration.
+        components: how many components to compute.
+        seed: seed of the random start.
+        iterations: rounds of the iteration.
 
     Returns:
         Tables (largest uid + 1, components + 1) and (largest mid + 1, components + 1), float32. Each component
-        has variance 1 / components over the ids; the last column is the logarithm of the count, less its mean.
-        Ids without a rating have zeros for components.
+        has variance 1 / components over the ids; the last column is the logarithm of the number of ratings, less its
+        mean. The components of an id without a rating are zeros.
 
     Raises:
         KeyError: the rows lack uid or mid.
-        ValueError: there are fewer users or films than components, or an id is larger than `sizes` says.
+        ValueError: `components` is below 1 or above one of the `sizes`, or an id is above its size.
     """
     ids = [
         ids_of(column_of(train, key, "who rated what"), "who rated what", size)

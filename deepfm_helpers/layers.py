@@ -1,7 +1,7 @@
-"""The few layers a factorization machine needs beyond Keras' own, in `keras.ops` only.
+"""The few layers that a factorization machine needs beyond Keras' own, written in `keras.ops` alone.
 
-All are registered, so that a saved ``.keras`` file reloads in safe mode without `custom_objects`, and
-free of TensorFlow calls, so that the same model runs on another Keras backend.
+All are registered, so that a saved ``.keras`` file reloads in safe mode without `custom_objects`. None calls
+TensorFlow, so that the same model runs on another Keras backend.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ ops = keras.ops
 register = keras.saving.register_keras_serializable(package="deepfm_helpers")
 
 MANY_IDS = 20_000
-"""`KnownEmbedding` multiplies a table of up to this many rows as a whole; that is about two large batches."""
+"""`KnownEmbedding` multiplies a table of up to this many rows, about two large batches, as a whole."""
 
 
 def _mask(ids, dtype):
-    """1.0 where a slot holds a value, 0.0 where it is padding: (batch, slots, 1)."""
+    """Returns 1.0 where a slot holds a value and 0.0 where it is padding, (batch, slots, 1)."""
     return ops.expand_dims(ops.cast(ids > 0, dtype), -1)
 
 
 def _pool(slots, ids, pooling: str):
-    """What the slots of each row hold, (batch, slots, n), combined into one, (batch, 1, n); see `PoolValues`.
+    """Combines what the slots of each row hold, (batch, slots, n), into one, (batch, 1, n); see `PoolValues`.
 
-    It is linear: the combined one-hot rows times a table are the combined vectors.
+    Pooling is linear: the combined one-hot rows times a table are the combined vectors.
     """
     if pooling == "mean_with_padding":
         return ops.mean(slots, axis=1, keepdims=True)
@@ -37,7 +37,7 @@ def _pool(slots, ids, pooling: str):
 
 
 def _check_ids(layer: keras.layers.Layer, ids) -> None:
-    """Raises ValueError for ids without a row, where ids can be seen, which is not so in a compiled graph."""
+    """Raises ValueError for an id without a row, except in a compiled graph, where the ids cannot be seen."""
     try:
         values = np.asarray(ids)
     except (NotImplementedError, TypeError, ValueError):  # a tensor without numbers: TensorFlow, JAX, Keras
@@ -54,9 +54,8 @@ class PoolValues(keras.layers.Layer):
     """Combines the vectors of a multi-valued field into one (equation eq-pooling, chapter 2).
 
     Args:
-        pooling: "mean": average over the values present; "sum" and "multi_hot": their sum (every value is a
-            feature x_i = 1 of its own); "mean_with_padding": average over all slots, empty ones included,
-            as the post computes it.
+        pooling: "mean" averages over the values present; "sum" and "multi_hot" add them (every value is a feature
+            x_i = 1 of its own); "mean_with_padding" averages over all slots, empty ones included, as the post does.
 
     Input shape: embeddings (batch, slots, k) and ids (batch, slots). Output shape: (batch, 1, k).
     """
@@ -77,17 +76,17 @@ class PoolValues(keras.layers.Layer):
 
 @register
 class Embedding(keras.layers.Embedding):
-    """A table of vectors, in which ids are looked up.
+    """Keras' table of vectors, which also refuses ids without a row and can combine the values of a field.
 
     Args:
         input_dim: rows of the table.
-        output_dim: k.
-        pooling: None, or how the values of a multi-valued field are combined, see `PoolValues`.
+        output_dim: length k of a vector.
+        pooling: how the values of a multi-valued field are combined, see `PoolValues`; None: they are not.
 
     Input shape: ids (batch, slots). Output shape: (batch, slots, k), or (batch, 1, k) with pooling.
 
     Raises:
-        ValueError: an id lies outside the table; not in a compiled graph, where ids cannot be seen.
+        ValueError: an id lies outside the table. A compiled graph cannot see ids and raises nothing.
     """
 
     def __init__(self, input_dim: int, output_dim: int, *args, pooling: str | None = None, **kwargs):
@@ -108,10 +107,10 @@ class Embedding(keras.layers.Embedding):
 
 @register
 class OneHotEmbedding(Embedding):
-    """An `Embedding` of few values: the one-hot or multi-hot row times the table, instead of a look-up.
+    """An `Embedding` for few values: it multiplies the one-hot or multi-hot row by the table instead of looking it up.
 
-    The weights and the result are the same. For up to about a hundred values the product, and above all its
-    gradient, takes less time than the look-up.
+    Arguments, weights and result are those of `Embedding`. For up to about a hundred values the product, and above all
+    its gradient, takes less time than the look-up.
     """
 
     def call(self, ids):
@@ -122,22 +121,22 @@ class OneHotEmbedding(Embedding):
 
 @register
 class KnownEmbedding(keras.layers.Layer):
-    """Vectors of ids about which numbers are known: a row of a fixed table times a trained matrix (eq-known).
+    """Vectors of ids about which numbers are known: a row of a fixed table times a trained matrix (equation eq-known).
 
-    The whole table is multiplied and the ids are looked up in the product: with batches as large as the table that
-    is less work than the product of every row of the batch. For tables of more than `MANY_IDS` rows it is the
-    other way round.
+    The layer multiplies the whole table and looks the ids up in the product; with batches as large as the table, this
+    is less work than multiplying every row of the batch. If the table has more than `MANY_IDS` rows, the layer looks
+    up first and multiplies then.
 
     Args:
         input_dim: rows of the table.
         known: numbers in a row.
-        output_dim: k.
-        embeddings_initializer, embeddings_regularizer: of the matrix (known, k).
+        output_dim: length k of a vector.
+        embeddings_initializer, embeddings_regularizer: those of the matrix (known, k).
 
     Input shape: ids (batch, slots). Output shape: (batch, slots, k).
 
     Raises:
-        ValueError: an id lies outside the table; not in a compiled graph, where ids cannot be seen.
+        ValueError: an id lies outside the table. A compiled graph cannot see ids and raises nothing.
     """
 
     def __init__(
@@ -188,10 +187,10 @@ class KnownEmbedding(keras.layers.Layer):
 
 @register
 class PairwiseInteractions(keras.layers.Layer):
-    """Sum of the dot products of all pairs of rows, in O(p·k) (equation eq-fm-fast, chapter 4).
+    """Adds the dot products of all pairs of rows, in O(p·k) (equation eq-fm-fast, chapter 4).
 
-    ½ Σ_f [(Σ_i v_if)² − Σ_i v_if²], Lemma 3.1 of Rendle, *Factorization Machines* (2010). With `ids`, rows of
-    padding do not take part.
+    The sum is ½ Σ_f [(Σ_i v_if)² − Σ_i v_if²], Lemma 3.1 of Rendle, *Factorization Machines* (2010). With `ids`, rows
+    of padding are left out.
 
     Input shape: vectors (batch, p, k), optionally ids (batch, p). Output shape: (batch, 1).
     """
@@ -209,7 +208,10 @@ class PairwiseInteractions(keras.layers.Layer):
 
 @register
 class Offset(keras.layers.Layer):
-    """Adds the trainable constant w0 of equation eq-first-order, starting from `start` (in stars).
+    """Adds the trainable constant w0 of equation eq-first-order.
+
+    Args:
+        start: value of w0 before training, in stars.
 
     Input and output shape: (batch, 1).
     """
@@ -232,8 +234,11 @@ class Offset(keras.layers.Layer):
 class BatchL2(keras.layers.Layer):
     """Passes embeddings on and, in training, adds l2 · (sum of their squares) / batch to the loss.
 
-    Only the vectors that the batch looked up are penalised, each as often as it was used, not the whole
-    table. Padding is left out.
+    The penalty covers the vectors that the batch looked up, each as often as it was used, and not the whole table.
+    Padding is left out.
+
+    Args:
+        l2: factor of the penalty.
 
     Input shape: embeddings (batch, slots, k) and ids (batch, slots). Output shape: that of the embeddings.
     """

@@ -1,7 +1,7 @@
 """The models of the book, built from field descriptions: FM, DeepFM and Wide & Deep.
 
-The functions carry the post's names and accept its positional arguments. Their defaults are the sound
-choices; `AS_PUBLISHED` holds the arguments that reproduce the post.
+The functions carry the post's names and accept its positional arguments. Their defaults are the book's choices;
+`AS_PUBLISHED` holds the arguments that reproduce the post.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PARTS = tuple(anatomy.PART_LAYERS)
 """The three parts of a DeepFM score, in the order in which the post concatenates them."""
 
 FEW_VALUES = 100
-"""The table of a field with at most so many values is a `layers.OneHotEmbedding`."""
+"""A field with at most this many values gets a `layers.OneHotEmbedding` for its table."""
 
 AS_PUBLISHED = {
     "describe": {
@@ -58,7 +58,7 @@ AS_PUBLISHED = {
 
 
 def define_input_layers(features: Sequence[Feature] | None = None) -> list:
-    """One Keras input per field (chapter 3): (None, 1), or (None, slots) for a multi-valued one.
+    """Makes one Keras input per field, (None, 1), or (None, slots) for a multi-valued field (chapter 3).
 
     Args:
         features: field descriptions; None means the post's four.
@@ -82,7 +82,7 @@ def fm_1d(
     l2: float = 0.0,
     table_l2: Mapping[str, float] | None = None,
 ):
-    """First order of the FM: one weight per feature value, added up (equation eq-first-order, chapter 3).
+    """Builds the first order of the FM, the sum of one weight per feature value (equation eq-first-order, chapter 3).
 
     Args:
         inputs: what `define_input_layers` returned.
@@ -91,12 +91,15 @@ def fm_1d(
         numeric_bias: give a numeric field a constant of its own, as the post's Dense layer does.
         embedding_spread: standard deviation of the weights at the start; None: Keras' default (the post).
         l2: penalty on the squares of the weights that a row uses, see `layers.BatchL2`.
-        table_l2: penalty on all squares of a table, whatever the batch uses (Keras' own regularizers): factor by
-            field name for the vectors, under "first_order" for the weights of all fields; a wide field has
-            no vectors, and a factor under its name is for its weights.
+        table_l2: penalties on the squares of a whole table, whatever the batch uses (Keras' regularizers). The factor
+            under a field's name is for its vectors, or, for a wide field, for its weights; the factor under
+            "first_order" is for the weights of all other fields.
 
     Returns:
-        Tensor (None, 1).
+        Tensor (None, 1), in stars.
+
+    Raises:
+        ValueError: neither sizes nor features are given, or `table_l2` names no field.
     """
     features = _features(features, n_uid, n_mid, n_genre)
     if unknown := set(table_l2 or {}) - {f.name for f in features} - {"first_order", "deep"}:
@@ -123,15 +126,18 @@ def fm_2d(
     l2: float = 0.0,
     table_l2: Mapping[str, float] | None = None,
 ):
-    """Second order of the FM: the dot products of all pairs of fields (equation eq-fm-fast, chapter 4).
+    """Builds the second order of the FM, the dot products of all pairs of fields (equation eq-fm-fast, chapter 4).
 
     Args:
         inputs, n_uid, n_mid, n_genre, features, numeric_bias, embedding_spread, l2, table_l2: as in `fm_1d`.
         k: length of the vectors.
 
     Returns:
-        The sum, a tensor (None, 1), which with pooling "multi_hot" holds the pairs inside the field as well; and
-        the vectors, (None, p, k), one per field that is not wide, which the deep part shares.
+        The sum in stars, a tensor (None, 1), which includes the pairs inside a field with pooling "multi_hot"; and the
+        vectors, (None, p, k), one for each field that is not wide, which the deep part shares.
+
+    Raises:
+        ValueError: neither sizes nor features are given.
     """
     features = _features(features, n_uid, n_mid, n_genre)
     inputs, features = zip(
@@ -158,18 +164,18 @@ def deep_part(
     deep_activation: str | None = None,
     weight_l2: float = 0.0,
 ):
-    """The network on the shared vectors (equation eq-deep, chapter 5).
+    """Builds the network on the shared vectors (equation eq-deep, chapter 5).
 
     Args:
         embed_2d: tensor (None, p, k).
-        dnn_dim: sizes of the hidden layers, ReLU each.
+        dnn_dim: sizes of the hidden layers, each with a ReLU.
         dnn_dr: probability of dropping a unit (the DeepFM paper states the probability of keeping one).
         dropout_on_embeddings: drop entries of the vectors too, before the first layer, as the post does.
         deep_activation: activation of the output; the post's "relu" can never lower a score.
         weight_l2: penalty on the squares of the layers' weights.
 
     Returns:
-        Tensor (None, 1).
+        Tensor (None, 1), in stars.
     """
     y_dnn = layers.Flatten(name=anatomy.LAID_END_TO_END)(embed_2d)
     for i, h in enumerate(dnn_dim):
@@ -210,14 +216,14 @@ def deep_fm_model(
     l2: float = 0.0,
     table_l2: Mapping[str, float] | None = None,
 ) -> tuple[keras.Model, keras.Model, keras.Model, keras.Model]:
-    """DeepFM and its three parts as models that share inputs and weights (Guo et al. 2017; chapter 6).
+    """Builds DeepFM and its three parts, as models that share inputs and weights (Guo et al. 2017; chapter 6).
 
     Args:
         n_uid, n_mid, n_genre: largest ids of the post's fields, when `features` is not given.
         k, dnn_dim, dnn_dr: see `fm_2d` and `deep_part`.
         features: field descriptions, see `features.describe`.
-        mean_rating: where the constant of the score starts, in stars. The post: 0.
-        head: "sum" adds the three parts and w0 (equation eq-deepfm); "dense" weighs them (the post).
+        mean_rating: start of the constant of the score, in stars. The post: 0.
+        head: "sum" adds the three parts and w0 (equation eq-deepfm); "dense" weights them first (the post).
         parts: which of first_order, second_order and deep enter the score (chapter 9 leaves one out).
         numeric_bias, embedding_spread, l2: see `fm_1d` and `fm_2d`.
         table_l2: see `fm_1d`; the factor under "deep" is for the weights of the network.
@@ -227,7 +233,7 @@ def deep_fm_model(
         fm_model_1d, fm_model_2d, deep_model, deep_fm_model; each maps the inputs to (None, 1).
 
     Raises:
-        ValueError: neither sizes nor features are given, or `head` or `parts` is unknown.
+        ValueError: `head` or `parts` is unknown, or see `fm_1d`.
     """
     features = _features(features, n_uid, n_mid, n_genre)
     inputs = define_input_layers(features)
@@ -264,9 +270,15 @@ def fm_model(
     l2: float = 0.0,
     table_l2: Mapping[str, float] | None = None,
 ) -> keras.Model:
-    """A factorization machine alone: w0 + first order + pairs (Rendle 2010, equation 1).
+    """Builds a factorization machine alone: w0 + first order + pairs (Rendle 2010, equation 1).
 
-    On uid and mid only it is matrix factorization with biases. `k=0` leaves out the pairs.
+    With uid and mid as its only fields it is matrix factorization with biases. `k=0` leaves out the pairs.
+
+    Args:
+        features, k, mean_rating, embedding_spread, l2, table_l2: see `deep_fm_model`.
+
+    Returns:
+        A model from the inputs to the score (None, 1), in stars.
     """
     inputs = define_input_layers(features)
     shared = {"features": features, "embedding_spread": embedding_spread, "l2": l2, "table_l2": table_l2}
@@ -287,9 +299,17 @@ def wide_deep_model(
     embedding_spread: float | None = 0.01,
     table_l2: Mapping[str, float] | None = None,
 ) -> keras.Model:
-    """Wide & Deep: a linear model over fields and crosses plus a network on vectors (Cheng et al. 2016).
+    """Builds Wide & Deep: a linear model of fields and crosses plus a network on vectors (Cheng et al. 2016).
 
-    Inputs are the features followed by the crosses. The network's vectors serve the network alone.
+    The inputs are those of the features, followed by those of the crosses. The vectors serve the network alone.
+
+    Args:
+        features: fields of both sides.
+        crosses: crossed fields for the wide side alone, see `features.cross`.
+        k, dnn_dim, dnn_dr, mean_rating, embedding_spread, table_l2: see `deep_fm_model`.
+
+    Returns:
+        A model from the inputs to the score (None, 1), in stars.
     """
     everything = [*features, *crosses]
     inputs = define_input_layers(everything)
@@ -301,7 +321,7 @@ def wide_deep_model(
 
 
 def _features(features, n_uid, n_mid, n_genre) -> Sequence[Feature]:
-    """The field descriptions: those given, or the post's four with the sizes given."""
+    """Returns the field descriptions: those given, or the post's four with the sizes given."""
     if features is not None:
         return features
     if None in (n_uid, n_mid, n_genre):
@@ -310,7 +330,7 @@ def _features(features, n_uid, n_mid, n_genre) -> Sequence[Feature]:
 
 
 def _squares(factor: float):
-    """Keras' penalty factor · Σ w², or none."""
+    """Returns Keras' penalty factor · Σ w²; None for a factor of 0."""
     return keras.regularizers.L2(factor) if factor else None
 
 
@@ -324,7 +344,7 @@ def _embed(
     l2: float,
     table_l2: Mapping[str, float] | None,
 ) -> tuple:
-    """Every field as one vector per row, (None, 1, k), and its values' vectors before pooling, or None."""
+    """Builds for every field one vector per row, (None, 1, k), and its values' vectors before pooling, or None."""
     table_l2 = table_l2 or {}
 
     def start(default: str):  # one initializer for each table: a shared one would draw the same numbers again
@@ -377,7 +397,7 @@ def _embed(
 
 
 def _head(parts: list, head: str, mean_rating: float):
-    """The parts as one score, (None, 1)."""
+    """Makes one score of the parts, (None, 1)."""
     if head == "sum":
         join, output = layers.Add(name=anatomy.SUM), Offset(mean_rating, name=anatomy.SCORE)
     elif head == "dense":

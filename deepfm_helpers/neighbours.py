@@ -1,4 +1,4 @@
-"""Lists from counting alone, and what counting can tell a DeepFM: item cosine, EASE and tastes (chapter 12).
+"""Ranks films by counts of who liked what: item cosine and EASE, and a field of tastes for a DeepFM (chapter 12).
 
 >>> import numpy as np
 >>> from scipy import sparse
@@ -23,12 +23,10 @@ from deepfm_helpers.features import FIELDS, Feature
 
 
 def as_matrix(rows: pd.DataFrame, users: Sequence[int], films: Sequence[int]) -> sparse.csr_array:
-    """The matrix X: 1 where a row has the user and the film, and 0 elsewhere, float32 (users, films).
-
-    Rows of other users and films do not count.
+    """Makes the matrix X: 1 where a row has the user and the film, and 0 elsewhere, float32 (users, films).
 
     Args:
-        rows: those that count, with uid and mid, each pair once.
+        rows: rows with uid and mid, each pair once; those of other users and films do not count.
         users, films: uids and mids in the order of the rows and the columns of X.
     """
     at = pd.Index(users).get_indexer(rows["uid"]), pd.Index(films).get_indexer(rows["mid"])
@@ -39,9 +37,15 @@ def as_matrix(rows: pd.DataFrame, users: Sequence[int], films: Sequence[int]) ->
 
 
 def cosine(x: sparse.csr_array) -> np.ndarray:
-    """How alike two films are, float64 (films, films): the cosine of their columns of X, and 0 for a film with itself.
+    """Computes how alike two films are: the cosine of their columns of X, and 0 for a film with itself.
 
-    `x @ cosine(x)` are scores, see equation eq-topn-cosine. A film that nobody liked is like no other.
+    `x @ cosine(x)` are scores (equation eq-topn-cosine). A film that nobody liked has the cosine 0 with every other.
+
+    Args:
+        x: see `as_matrix`.
+
+    Returns:
+        float64 (films, films).
     """
     together = _together(x)
     lengths = np.sqrt(np.maximum(np.diag(together), 1.0))
@@ -50,17 +54,20 @@ def cosine(x: sparse.csr_array) -> np.ndarray:
 
 
 def ease(x: sparse.csr_array, penalty: float) -> np.ndarray:
-    """The weights of EASE, float64 (films, films): which films speak for which, a film never for itself.
+    """Computes the weights of EASE: how much a like of one film speaks for another, and 0 for a film with itself.
 
-    `x @ ease(x, penalty)` are scores, see equation eq-topn-ease (Steck, *Embarrassingly Shallow Autoencoders for
-    Sparse Data*, 2019). The inverse of a matrix (films, films) takes seconds for some thousands of films.
+    `x @ ease(x, penalty)` are scores (equation eq-topn-ease; Steck, *Embarrassingly Shallow Autoencoders for Sparse
+    Data*, 2019). The inverse of a matrix (films, films) takes seconds for some thousands of films.
 
     Args:
         x: see `as_matrix`.
         penalty: λ, above 0.
 
+    Returns:
+        float64 (films, films).
+
     Raises:
-        ValueError: a penalty that is not above 0.
+        ValueError: the penalty is not above 0.
     """
     if not penalty > 0:
         raise ValueError(f"penalty = {penalty}: choose a number above 0")
@@ -73,22 +80,25 @@ def ease(x: sparse.csr_array, penalty: float) -> np.ndarray:
 
 
 def _together(x: sparse.csr_array) -> np.ndarray:
-    """How many users liked both of two films, float64 (films, films)."""
+    """Counts the users who liked both of two films, float64 (films, films)."""
     return (x.T @ x).toarray().astype(np.float64)
 
 
 def taste(data, likes: pd.DataFrame, components: int = 100, seed: int = 0) -> Feature:
     """Describes the field `taste`: which films a user liked, in numbers (a known field, see `features.Feature`).
 
-    Films stand at the leading principal components of "who liked what", see `history.who_rated_what`, and a user
-    at the sum of the n films liked, divided by √n (equation eq-topn-taste). One factor scales all numbers to a
-    standard deviation of 1/8.
+    The vector of a film holds the leading principal components of "who liked what", see `history.who_rated_what`; the
+    vector of a user is the sum of those of the n films liked, divided by √n (equation eq-topn-taste). One factor scales
+    all numbers to a standard deviation of 1/8.
 
     Args:
         data: a `datasets.MovieLens`; says how many users and films there are.
-        likes: the training rows that count, with uid and mid.
+        likes: the training rows that count as likes, with uid and mid.
         components: how many numbers stand for a user.
         seed: see `history.who_rated_what`.
+
+    Raises:
+        KeyError, ValueError: see `history.who_rated_what`.
     """
     sizes = FIELDS["uid"].described(data.users).size, FIELDS["mid"].described(data.movies).size
     _, films = history.who_rated_what(likes, sizes, components, seed)

@@ -1,4 +1,4 @@
-"""Adam with its update as one operation, for models with large tables (chapter 11)."""
+"""Adam, updated in one operation, for models with large tables (chapter 11)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from deepfm_helpers._keras import keras
 
 @keras.saving.register_keras_serializable(package="deepfm_helpers")
 class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam (Kingma and Ba 2015), with its update as one TensorFlow operation instead of a dozen.
+    """Keras' Adam (Kingma and Ba 2015), which updates a table in one TensorFlow operation instead of a dozen.
 
-    Each of the dozen reads and writes a whole table; a model with large tables spends most of a step on that.
-    On another backend than TensorFlow, and with `amsgrad`, the update is Keras' own.
+    Each of the dozen reads and writes a whole table, and a model with large tables spends most of a step on them. On
+    another backend than TensorFlow, and with `amsgrad`, the update is Keras' own. So are the arguments.
     """
 
     def update_step(self, gradient, variable, learning_rate):

@@ -1,4 +1,4 @@
-"""What a chapter needs to be a page: figures in one format, places for labs, and a stamp that says what made it."""
+"""Make a page of a chapter: figures in one format, places for labs, and a stamp of what the page was made with."""
 
 import json
 import platform
@@ -12,15 +12,15 @@ from IPython.display import display
 
 from deepfm_helpers.records import Recorded, plain
 
-RUNTIME = ("tensorflow", "keras", "numpy", "scipy", "pandas", "matplotlib")  # can move a number or a figure
+RUNTIME = ("tensorflow", "keras", "numpy", "scipy", "pandas", "matplotlib")  # they can change a result
 
 _started = time.perf_counter()
 
 
 def figures_as_svg() -> None:
-    """From here on the notebook draws in the book's style and keeps its figures as SVG: sharp at any size, and small.
+    """Make the notebook draw in the book's style and keep its figures as SVG, which is small and sharp at any size.
 
-    Outside of a notebook this does nothing. Dots that are rasterized get 125 pixels an inch.
+    Outside a notebook this function does nothing. Rasterized dots get 125 pixels per inch.
     """
     if get_ipython() is None:
         return
@@ -32,14 +32,14 @@ def figures_as_svg() -> None:
 
 
 def lab(name: str, figure: str, **values: object) -> None:
-    """Where a script of the rendered page puts something to play with, in place of a figure with the same message.
+    """Mark the place where a script of the rendered page puts a lab, in which readers can change what a figure shows.
 
-    Elsewhere (in Jupyter, without JavaScript, in print) there is nothing to see here, and the figure stays.
+    Elsewhere (in Jupyter, without JavaScript, in print) nothing appears here, and the figure stays.
 
     Args:
         name: a lab of ``book/_static/labs.js``.
-        figure: name of the figure that it takes the place of, such as ``fig-two-vectors``.
-        **values: what the lab shows; anything that :func:`deepfm_helpers.records.plain` takes.
+        figure: name of the figure that the lab replaces, such as ``fig-two-vectors``.
+        **values: what the lab shows, in values that :func:`deepfm_helpers.records.record` takes.
     """
     data = escape(json.dumps(plain(values)), quote=True)
     div = f'<div class="lab" data-lab="{escape(name)}" data-figure="{escape(figure)}" data-values="{data}"></div>'
@@ -47,7 +47,7 @@ def lab(name: str, figure: str, **values: object) -> None:
 
 
 def origin(recorded: Recorded) -> str:
-    """Where the numbers of recorded runs come from, in Markdown: when, how many seeds, and how to make them again."""
+    """Say in Markdown where recorded numbers come from: how many seeds, when, and how to make the runs again."""
     seeds = len({run["parameters"]["seed"] for run in recorded.runs})
     what = f"{seeds} seeds" if len(recorded.runs) == seeds else f"{len(recorded.runs)} runs of {seeds} seeds"
     day = date.fromisoformat(recorded.date)
@@ -58,7 +58,7 @@ def origin(recorded: Recorded) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that can move a number or a figure, without importing them."""
+    """Return the versions of Python and of the packages that can change a result, without importing the packages."""
     return {"python": platform.python_version()} | {name: _version(name) for name in RUNTIME}
 
 
@@ -72,11 +72,11 @@ def _version(name: str) -> str:
 
 
 def stamp(data, seed: int) -> None:
-    """Show, small, what this page was made with: data, source, seed, versions and run time.
+    """Show, in small type, what this page was made with: data, source, seed, versions and run time.
 
     Args:
         data: the :class:`deepfm_helpers.datasets.MovieLens` that the notebook loaded.
-        seed: its seed.
+        seed: the notebook's seed.
     """
     facts = {
         "data": data.name,

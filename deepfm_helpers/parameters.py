@@ -1,4 +1,4 @@
-"""What the parameters of a notebook may be: one table with the choices or the range of each."""
+"""The rules for the parameters of notebooks: one table gives the choices or the range of each parameter."""
 
 import math
 import numbers
@@ -10,26 +10,26 @@ from deepfm_helpers.features import FIELDS
 
 
 class Rule:
-    """What a parameter may be; each subclass is a kind of value."""
+    """The rule that a parameter has to keep; each subclass is for one kind of value."""
 
     def wanted(self) -> str:
-        """The rule in words, for an error message."""
+        """Return the rule in words, for an error message."""
         raise NotImplementedError
 
     def accepts_type(self, value: object) -> bool:
-        """Whether ``value`` has the right type; a bool is no number."""
+        """Tell whether ``value`` has the right type; a bool does not count as a number."""
         raise NotImplementedError
 
     def accepts_value(self, value: object) -> bool:
-        """Whether ``value``, of the right type, is allowed."""
+        """Tell whether ``value``, which has the right type, is allowed."""
         raise NotImplementedError
 
     def plain(self, value: object) -> object:
-        """An accepted ``value`` as Python's own int, float, str or list."""
+        """Return an accepted ``value`` as Python's own int, float, str or list."""
         raise NotImplementedError
 
     def checked(self, what: str, value: object) -> object:
-        """The plain form of ``value``, which an error message calls ``what``.
+        """Check ``value``, which an error message calls ``what``, and return its plain form.
 
         Raises:
             TypeError: the value has the wrong type.
@@ -42,7 +42,7 @@ class Rule:
         return self.plain(value)
 
     def _hint(self, value: object) -> str:
-        """How a value of the wrong type may have come about, and how to write the right one."""
+        """Say how a value of the wrong type may have come about, and how to write the right one."""
         if isinstance(value, (bool, np.bool_)):
             words = "yes, on and true" if value else "no, off and false"
             return f"; YAML reads {words} as {value}: put a text in quotes, and write a number in digits"
@@ -119,7 +119,7 @@ class OneOf(Rule):
 
 @dataclass(frozen=True)
 class ListOf(Rule):
-    """A list of ``least`` to ``most`` values, each as ``each`` says; with ``distinct``, none twice."""
+    """A list of ``least`` to ``most`` values that each keep the rule ``each``; with ``distinct``, all differ."""
 
     each: Rule
     least: int
@@ -153,7 +153,7 @@ class ListOf(Rule):
 
 
 def shown(value: object) -> str:
-    """A value for an error message, on one line of bearable length."""
+    """Return a value as an error message shows it, on one line of at most 100 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 100 else f"{text[:97]}..."
 
@@ -166,7 +166,7 @@ def _is_number(value: object) -> bool:
 
 
 def _how_to_write(text: str) -> str:
-    """How to write the number in a text so that YAML reads a number too."""
+    """Say how to write the number in a text so that YAML, too, reads a number."""
     mantissa, exponent = text.strip().lower().partition("e")[::2]
     if not exponent:
         return f"write {float(text):.15g}"
@@ -193,14 +193,14 @@ PARAMETERS: dict[str, Rule] = {
     "averaging": Real(0, 1, without=(1,)),
     "fields": ListOf(OneOf(tuple(FIELDS)), least=1, most=len(FIELDS), distinct=True),
 }
-"""The one table of notebook parameters."""
+"""The rule of each parameter, by name, for all notebooks."""
 
 
 def checked(name: str, value: object) -> object:
-    """The value of a parameter in plain Python, after a check against :data:`PARAMETERS`.
+    """Check the value of a parameter against :data:`PARAMETERS`, and return it as a plain Python value.
 
     Raises:
-        TypeError: the value has the wrong type (a bool is not a number, a text that looks like one neither).
+        TypeError: the value has the wrong type; neither a bool nor a text with digits counts as a number.
         ValueError: the name is not in the table, or the value is not allowed.
     """
     if name not in PARAMETERS:

@@ -1,4 +1,4 @@
-"""Ratings drawn from a known factorization machine, so that what a model finds can be compared to it."""
+"""Ratings drawn from a known factorization machine, with which the result of a training can be compared."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ OCCUPATION_COUNTS = (
     711, 528, 267, 173, 759, 112, 236, 679, 17, 92, 195, 129, 388, 142, 302, 144, 241, 502, 70, 72, 281,
 )  # fmt: skip
 
-# Relative sizes of a field's weights and factors: who and what matter more than age or occupation.
+# Relative sizes of a field's weights and factors: user and film matter more than age or occupation.
 FIRST_ORDER_SCALE = {"uid": 0.8, "mid": 1.0, "genre": 0.2, "gender": 0.1, "age": 0.2, "occupation": 0.1}
 FACTOR_SCALE = {"uid": 1.0, "mid": 1.0, "genre": 0.7, "gender": 0.4, "age": 0.4, "occupation": 0.3}
 
@@ -38,11 +38,11 @@ class Truth:
     """The factorization machine that drew the ratings.
 
     Attributes:
-        w0: the constant.
-        w: field -> first-order weights, shape (values + 1,); row 0 is the padding row of zeros.
-        V: field -> factors, shape (values + 1, k); row 0 is zeros.
+        w0: the constant, in stars.
+        w: field -> first-order weights, shape (values + 1,); row 0 is padding and holds 0.
+        V: field -> factors, shape (values + 1, k); row 0 is padding and holds zeros.
         rows: field -> {value: row} for genre, gender, age and occupation; a uid or mid is its own row.
-        noise: standard deviation of the noise added to the score before rounding.
+        noise: standard deviation, in stars, of the noise added to the score before rounding.
     """
 
     w0: float
@@ -55,21 +55,25 @@ class Truth:
         return f"Truth(w0={self.w0:.3f}, k={self.V['uid'].shape[1]}, noise={self.noise})"
 
     def score(self, ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> np.ndarray:
-        """Noise-free score of each row of `ratings` (uid and mid are used), float64, before rounding.
+        """Return the noise-free score of each row before rounding, in stars, float64 (n,).
+
+        Args:
+            ratings: rows with uid and mid.
+            movies, users: the frames that describe their films and users.
 
         Raises:
-            KeyError: a uid or mid that is not in `users` or `movies`.
+            KeyError: a uid is not in `users`, or a mid not in `movies`.
         """
         return self.w0 + self.first_order(ratings, movies, users) + self.second_order(ratings, movies, users)
 
     def first_order(self, ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> np.ndarray:
-        """Sum of the weights of each row's features, without the constant."""
+        """Return the sum of the weights of each row's features, without the constant; see `score`."""
         return np.concatenate(
             [sum(w for w, _ in features) for features in self._features(ratings, movies, users)]
         )
 
     def second_order(self, ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> np.ndarray:
-        """Sum of the dot products of all pairs of each row's features, pair by pair."""
+        """Return the sum of the dot products of all pairs of each row's features, pair by pair; see `score`."""
         return np.concatenate(
             [
                 sum(np.einsum("nk,nk->n", a, b) for (_, a), (_, b) in combinations(features, 2))
@@ -78,7 +82,7 @@ class Truth:
         )
 
     def _features(self, ratings, movies, users):
-        """Yield, for each block of rows, the (weights, factors) of every feature; absent genres are zeros."""
+        """Yield, for each block of rows, the (weights, factors) of every feature; absent genres have zeros."""
         movies, users = movies.set_index("mid"), users.set_index("uid")
         genres = np.array([self._genres(text) for text in movies["movie_genre"]], "int64")
         place = pd.Series(np.arange(len(movies)), movies.index)
@@ -107,9 +111,9 @@ def planted(
 ) -> MovieLens:
     """Draw a dataset from a known factorization machine over user, film, genres, gender, age and occupation.
 
-    A rating is the score plus normal noise, rounded and cut to 1..5. Users differ in how much they rate and
-    films in how often they are rated, both with a long tail. Rows are sorted by user, and by time within a
-    user. Memory is bounded: beyond the frames themselves, only a chunk of users is held at a time.
+    A rating is the score plus normal noise, rounded and clipped to 1 … 5. The numbers of ratings per user and per film
+    have long tails. Rows are sorted by user, and by time within a user. Beside the frames themselves, memory holds one
+    chunk of users at a time.
 
     Args:
         n_users, n_movies, n_ratings: sizes; a user rates a film at most once.
@@ -117,9 +121,12 @@ def planted(
         seed: the same seed and sizes give the same frames.
         noise: standard deviation of the noise, in stars.
 
+    Returns:
+        A `MovieLens` whose `truth` is the machine that drew the ratings.
+
     Raises:
-        ValueError: a size that is no whole number from 1, a negative noise, or more ratings than pairs of user
-            and film.
+        ValueError: a size or `k` is not a whole number from 1 on, the noise is negative or infinite, or there are more
+            ratings than pairs of user and film.
     """
     for name, value in {"n_users": n_users, "n_movies": n_movies, "n_ratings": n_ratings, "k": k}.items():
         if not isinstance(value, Integral) or value < 1:
@@ -169,9 +176,9 @@ def _shares(counts: tuple[int, ...]) -> np.ndarray:
 
 
 def _draw_movies(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Films with one to six distinct genres; also each film's rows in mid and genre, (n, slots)."""
+    """Draw films with one to six distinct genres; return also each film's rows in mid and genre, (n, slots)."""
     n_genres = 1 + rng.choice(MAX_GENRES, n, p=_shares(GENRES_PER_FILM))
-    # The first arrivals of independent exponential clocks are a weighted draw without replacement.
+    # The order in which independent exponential clocks ring is a weighted draw without replacement.
     arrivals = rng.exponential(size=(n, len(GENRES))) / np.array(GENRE_COUNTS)
     order = arrivals.argsort(axis=1)[:, :MAX_GENRES] + 1
     slots = np.where(np.arange(MAX_GENRES) < n_genres[:, None], order, 0)
@@ -185,7 +192,7 @@ def _draw_movies(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, dict[s
 
 
 def _draw_users(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Users with the traits of ml-1m in its proportions; also each user's rows in the user fields, (n, 1)."""
+    """Draw users with traits in the proportions of ml-1m; return also their rows in the user fields, (n, 1)."""
     rows = {
         "uid": np.arange(1, n + 1, dtype="int32"),
         "gender": 1 + rng.choice(2, n, p=_shares(GENDER_COUNTS)),
@@ -205,7 +212,7 @@ def _draw_users(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, dict[st
 
 
 def _long_tail(rng: np.random.Generator, n: int, total: int, most: int) -> np.ndarray:
-    """Split `total` ratings over n users: five each where that many are asked for, the rest log-normally."""
+    """Split `total` ratings among n users: five each if there are so many, the rest log-normally."""
     most = max(int(0.6 * most), math.ceil(total / n))
     counts = np.full(n, min(5, total // n))
     weights = rng.lognormal(0.0, 1.1, n)
@@ -216,7 +223,7 @@ def _long_tail(rng: np.random.Generator, n: int, total: int, most: int) -> np.nd
 
 
 def _draw_weights(rng: np.random.Generator, k: int, sizes: dict[str, int]) -> tuple[dict, dict]:
-    """Normal weights and factors for every value of every field, with a row of zeros in front."""
+    """Draw normal weights and factors for every value of every field, with a row of zeros in front."""
     w, V = {}, {}
     for field in FIELDS:
         n = sizes.get(field) or len(ROWS[field])
@@ -226,7 +233,7 @@ def _draw_weights(rng: np.random.Generator, k: int, sizes: dict[str, int]) -> tu
 
 
 def _side(w: dict, V: dict, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What users (or films) bring: weights (n,), pairs among their features (n,), summed factors (n, k)."""
+    """Sum up users (or films): weights (n,), pairs among their own features (n,), summed factors (n, k)."""
     weights = sum(w[field][index].sum(axis=1) for field, index in rows.items())
     factors = sum(V[field][index].sum(axis=1) for field, index in rows.items())
     squares = sum((V[field][index] ** 2).sum(axis=(1, 2)) for field, index in rows.items())
@@ -234,7 +241,7 @@ def _side(w: dict, V: dict, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np
 
 
 def _parts(user: tuple, film: tuple, u: np.ndarray, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First-order and second-order score of the pairs of user and film at positions u and m."""
+    """Return the first-order and the second-order score of the users at positions u with the films at m."""
     across = np.einsum("nk,nk->n", user[2][u], film[2][m])
     return user[0][u] + film[0][m], user[1][u] + film[1][m] + across
 
@@ -244,7 +251,7 @@ def _scale(values: np.ndarray, sd: float) -> float:
 
 
 def _draw_ratings(rng, activity, popularity, w0, sides, noise) -> pd.DataFrame:
-    """Draw films, stars and times, a chunk of users at a time, into arrays of the final size."""
+    """Draw films, ratings and times, a chunk of users at a time, into arrays of the final size."""
     n = int(activity.sum())
     columns = {
         "uid": np.repeat(np.arange(1, len(activity) + 1, dtype="int32"), activity),
@@ -268,7 +275,7 @@ def _draw_ratings(rng, activity, popularity, w0, sides, noise) -> pd.DataFrame:
 
 
 def _draw_times(rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
-    """Seconds since 1970, rising within a user: a first visit in 2000 to 2002, then sessions and breaks."""
+    """Draw seconds since 1970 that rise within a user: a first visit in 2000 to 2002, then sessions and breaks."""
     n = int(counts.sum())
     gaps = rng.integers(1, 60, n) + np.where(rng.random(n) < 0.01, rng.integers(3600, 30 * 86_400, n), 0)
     elapsed = np.cumsum(gaps)

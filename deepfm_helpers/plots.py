@@ -1,7 +1,8 @@
-"""Every figure of the book, one function each, in the style of `book.mplstyle`. They return their Matplotlib Axes.
+"""Draws the figures of the book, one function each, in the style of `book.mplstyle`; each returns its Matplotlib Axes.
 
-Figures have a white ground; the book's style sheet inverts them on a dark page. Thousands of dots are rasterized, so
-that an SVG of them stays small. The style holds while a function draws; a reader's own figures keep theirs.
+Figures have a white background, which the book's style sheet inverts on a dark page. Thousands of dots are rasterized,
+so that an SVG with them stays small. The style applies while a function draws; a reader's own figures keep theirs.
+Every function raises ValueError if its first argument, or a series in it, is empty.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HATCHES = ("", "//", "..", "xx", "--")  # 5, with 7 colours: no two of 35 bars l
 
 
 def _figure(draw: Callable) -> Callable:
-    """Has `draw` work in the book's style, and raise ValueError if its first argument, or a series in it, is empty."""
+    """Makes `draw` use the book's style, and raise ValueError if its first argument, or a series in it, is empty."""
 
     @wraps(draw)
     def drawn(*args, **kwargs):
@@ -43,14 +44,14 @@ def _figure(draw: Callable) -> Callable:
 
 @_figure
 def new_axes(*, xlabel: str = "", ylabel: str = "", width: float = 4.6, height: float = 2.9) -> plt.Axes:
-    """New Axes in the book's style, on a figure of `width` by `height` inches."""
+    """Makes new Axes in the book's style, on a figure of `width` by `height` inches."""
     _, ax = plt.subplots(figsize=(width, height))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     return ax
 
 
 def _legend(ax: plt.Axes, above: bool = False, **style) -> None:
-    """Puts a legend in the Axes or, `above` or with more than six entries, on top of it, where the figure grows."""
+    """Puts a legend into the Axes or, with `above` or more than six entries, on top of the Axes of a taller figure."""
     if not above and len(ax.get_legend_handles_labels()[1]) <= 6:
         ax.legend(**style)
         return
@@ -64,7 +65,7 @@ def _legend(ax: plt.Axes, above: bool = False, **style) -> None:
 
 
 def _lines(ax: plt.Axes, columns: Mapping[str, pd.Series] | pd.DataFrame, **style) -> None:
-    """Draws each column against its index, which counts something, in the next style of the cycle."""
+    """Draws each column against its index of whole numbers, in the next style of the cycle."""
     for name, column in columns.items():
         ax.plot(column.index, column, label=name, **style)
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -72,11 +73,11 @@ def _lines(ax: plt.Axes, columns: Mapping[str, pd.Series] | pd.DataFrame, **styl
 
 @_figure
 def learning_curves(histories: dict[str, pd.DataFrame], column: str = "loss") -> plt.Axes:
-    """Training (dashed) and validation (solid) `column` by epoch; one colour and marker per named history.
+    """Draws training (dashed) and validation (solid) curves by epoch, one colour and marker per named history.
 
     Args:
         histories: name → what `training.train` returned.
-        column: "loss" (stars²) or "rmse" (stars).
+        column: what is drawn, "loss" (stars²) or "rmse" (stars).
     """
     ax = new_axes(
         xlabel="epoch", ylabel="mean squared error (stars²)" if column == "loss" else "RMSE (stars)"
@@ -94,7 +95,12 @@ def learning_curves(histories: dict[str, pd.DataFrame], column: str = "loss") ->
 
 @_figure
 def bars(values: pd.Series, *, xlabel: str) -> plt.Axes:
-    """Horizontal bars, the first at the top."""
+    """Draws horizontal bars, the first at the top.
+
+    Args:
+        values: length of each bar by its name.
+        xlabel: what the bars measure, with its unit.
+    """
     ax = new_axes(xlabel=xlabel, height=0.8 + 0.38 * len(values))
     ax.barh(range(len(values)), values, color=BLUE, height=0.62)
     ax.set_yticks(range(len(values)), [str(name) for name in values.index])
@@ -105,11 +111,11 @@ def bars(values: pd.Series, *, xlabel: str) -> plt.Axes:
 
 @_figure
 def forest(effects: pd.DataFrame, *, xlabel: str) -> plt.Axes:
-    """A forest plot: one row an effect, the first at the top, with its interval and every single run.
+    """Draws a forest plot: one row per effect, the first at the top, with its interval and every single run.
 
     Args:
         effects: indexed by name, with the columns `difference`, `low`, `high` (NaN: no interval) and `each`, the
-            list of the single runs. An interval that holds 0 is drawn hollow and grey.
+            list of the single runs. An effect whose interval contains 0 is hollow and grey.
     """
     ax = new_axes(xlabel=xlabel, width=5.8, height=0.9 + 0.36 * len(effects))
     ax.axvline(0, color="black", linewidth=0.8)
@@ -126,11 +132,11 @@ def forest(effects: pd.DataFrame, *, xlabel: str) -> plt.Axes:
 
 @_figure
 def error_and_seconds(table: pd.DataFrame, others: Sequence[str] = ()) -> plt.Axes:
-    """Systems as labelled points: RMSE (stars) against seconds, on a logarithmic axis.
+    """Draws systems as labelled points: RMSE (stars) against seconds, on a logarithmic axis.
 
     Args:
         table: indexed by system, with the columns `RMSE` and `seconds`.
-        others: which of them are other libraries; they are drawn as hollow squares.
+        others: the systems that are other libraries; they are drawn as hollow markers.
     """
     ax = new_axes(xlabel="seconds (logarithmic)", ylabel="test RMSE (stars)", width=5.8, height=4.8)
     foreign = table.index.isin(others)
@@ -146,7 +152,7 @@ def error_and_seconds(table: pd.DataFrame, others: Sequence[str] = ()) -> plt.Ax
 
 
 def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
-    """Writes each name beside its point, where it meets no other name and no point, if there is such a place."""
+    """Writes each name beside its point, if possible where it covers no other name and no point."""
     ax.figure.canvas.draw()  # the layout must stand before places can be compared
     at = ax.transData.transform(points)
     taken = [Bbox([dot - 4, dot + 4]) for dot in at]
@@ -172,7 +178,7 @@ def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
 
 @_figure
 def scale(rows: pd.DataFrame) -> np.ndarray:
-    """Training pace and peak memory by number of ratings, one above the other, one line a system.
+    """Draws training pace and peak memory by number of ratings, one above the other, one line per system.
 
     Args:
         rows: measurements with the columns `system` ("book, batches of 16384"), `data` ("planted, 16 million"),
@@ -201,7 +207,7 @@ def scale(rows: pd.DataFrame) -> np.ndarray:
 
 @_figure
 def rank_counts(counts: dict[str, pd.Series]) -> plt.Axes:
-    """The long tail: number of ratings against rank, both logarithmic, one line per named series.
+    """Draws the long tail: number of ratings against rank, both logarithmic, one line per named series.
 
     Args:
         counts: name → number of ratings of each user or film; those without any are left out.
@@ -216,10 +222,12 @@ def rank_counts(counts: dict[str, pd.Series]) -> plt.Axes:
 
 @_figure
 def rating_matrix(ratings: pd.DataFrame, users: pd.Index, films: pd.Index) -> plt.Axes:
-    """One dot for each rating of the given films by the given users, in the order in which both are given.
+    """Draws one dot for each rating of the given films by the given users.
 
     Args:
         ratings: frame with uid and mid.
+        users: uids from the top to the bottom.
+        films: mids from the left to the right.
     """
     ax = new_axes(xlabel="film, most rated first", ylabel="user, most active first", height=4.2)
     chosen = ratings[ratings["uid"].isin(users) & ratings["mid"].isin(films)]
@@ -232,7 +240,7 @@ def rating_matrix(ratings: pd.DataFrame, users: pd.Index, films: pd.Index) -> pl
 
 @_figure
 def file_order(ratings: pd.DataFrame) -> plt.Axes:
-    """User id against place in the file, for about 6,000 evenly spaced rows; the last tenth of the file in red.
+    """Draws the user id against the row of the file, for about 6,000 evenly spaced rows, the last tenth in red.
 
     Args:
         ratings: frame with uid, in file order.
@@ -250,11 +258,11 @@ def file_order(ratings: pd.DataFrame) -> plt.Axes:
 
 @_figure
 def lines_through_codes(codes: dict[str, np.ndarray], ratings: np.ndarray) -> np.ndarray:
-    """Mean rating of each code, larger dots for more ratings, and the least-squares line over all ratings.
+    """Draws the mean rating of each code, larger dots for more ratings, and the least-squares line over all ratings.
 
     Args:
-        codes: label of the panel → code of each rating; the panels stand side by side.
-        ratings: in stars.
+        codes: label of a panel → code of each rating; the panels stand side by side.
+        ratings: ratings in stars.
     """
     _, axes = plt.subplots(1, len(codes), figsize=(2.3 * len(codes), 2.9), sharey=True, squeeze=False)
     for ax, (xlabel, code) in zip(axes[0], codes.items(), strict=True):
@@ -272,12 +280,12 @@ def lines_through_codes(codes: dict[str, np.ndarray], ratings: np.ndarray) -> np
 
 @_figure
 def learned_shares(mean_ratings: pd.Series, shares: pd.Series, counts: pd.Series) -> plt.Axes:
-    """What a model adds for each film against the film's centred mean rating, with the diagonal.
+    """Draws what a model adds for each film against the film's centred mean rating, with the diagonal.
 
     Args:
-        mean_ratings: mean rating less the overall mean, in stars.
-        shares: learned, in stars.
-        counts: ratings per film, shown as the area of the dots.
+        mean_ratings: mean rating of each film less the overall mean, in stars.
+        shares: what the model adds for each film, in stars.
+        counts: number of ratings of each film, shown as the area of its dot.
     """
     ax = new_axes(xlabel="mean rating less overall mean (stars)", ylabel="learned share (stars)", height=4)
     ends = [mean_ratings.min(), mean_ratings.max()]
@@ -290,7 +298,12 @@ def learned_shares(mean_ratings: pd.Series, shares: pd.Series, counts: pd.Series
 
 @_figure
 def overlaid_histograms(values: dict[str, np.ndarray], *, xlabel: str, ylabel: str) -> plt.Axes:
-    """Histograms of several samples over 50 common bins: the first filled, the others as outlines."""
+    """Draws histograms of several samples over 50 common bins: the first filled, the others as outlines.
+
+    Args:
+        values: name → sample; numbers that are not finite are left out.
+        xlabel, ylabel: what the axes measure.
+    """
     ax = new_axes(xlabel=xlabel, ylabel=ylabel)
     samples = {name: sample[np.isfinite(sample)] for name, sample in values.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(samples.values())), 50)
@@ -304,10 +317,10 @@ def overlaid_histograms(values: dict[str, np.ndarray], *, xlabel: str, ylabel: s
 
 @_figure
 def genres_kept(fates: pd.DataFrame) -> plt.Axes:
-    """What becomes of each genre's films: stacked shares of those that keep it and those that lose it.
+    """Draws, for each genre, stacked shares of the films that keep the genre and of those that lose it.
 
     Args:
-        fates: one row a genre, one column a fate, numbers of films; the row's sum is written at its end.
+        fates: numbers of films, one row per genre, one column per fate; the sum of a row stands at the end of its bar.
     """
     ax = new_axes(xlabel="films that carry the genre (%)", height=0.7 + 0.26 * len(fates))
     totals = fates.sum(axis=1)
@@ -327,7 +340,12 @@ def genres_kept(fates: pd.DataFrame) -> plt.Axes:
 
 @_figure
 def validation_losses(histories: dict[str, pd.DataFrame], *, constant: float) -> plt.Axes:
-    """Validation loss (stars², logarithmic) by epoch, one line per named history, and a dotted line for a constant."""
+    """Draws the validation loss (stars², logarithmic) by epoch, one line per named history.
+
+    Args:
+        histories: name → what `training.train` returned.
+        constant: loss of a constant prediction, in stars²; a dotted line.
+    """
     ax = new_axes(xlabel="epoch", ylabel="validation loss (stars²)")
     _lines(ax, {name: history.set_index("epoch").val_loss for name, history in histories.items()})
     ax.axhline(constant, color="black", linestyle=":", linewidth=1, label="a constant")
@@ -337,7 +355,7 @@ def validation_losses(histories: dict[str, pd.DataFrame], *, constant: float) ->
 
 
 def _logarithmic(ax: plt.Axes) -> None:
-    """A logarithmic vertical axis, with plain numbers at 1, 2, 5 and their multiples by ten."""
+    """Makes the vertical axis logarithmic, with plain numbers at 1, 2 and 5 times the powers of ten."""
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(plt.LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter("{x:g}")
@@ -346,12 +364,12 @@ def _logarithmic(ax: plt.Axes) -> None:
 
 @_figure
 def log_among_runs(runs: dict[str, pd.DataFrame], log: pd.DataFrame, *, constant: float) -> np.ndarray:
-    """A training log among other runs of the same model, a panel for each loss (stars², logarithmic).
+    """Draws a training log among other runs of the same model, one panel per loss (stars², logarithmic).
 
     Args:
-        runs: column of `log` → one row a run, one column an epoch.
-        log: indexed by epoch.
-        constant: what a constant achieves; a dotted line.
+        runs: column of `log` → one row per run, one column per epoch.
+        log: losses indexed by epoch.
+        constant: loss of a constant prediction, in stars²; a dotted line.
     """
     _, axes = plt.subplots(1, len(runs), figsize=(4.6, 3.2), sharey=True, squeeze=False)
     for ax, (name, each) in zip(axes[0], runs.items(), strict=True):
@@ -367,7 +385,7 @@ def log_among_runs(runs: dict[str, pd.DataFrame], log: pd.DataFrame, *, constant
 
 
 def _grid(ax: plt.Axes, rows: Sequence[str], columns: Sequence[str], **slant) -> None:
-    """Turns the Axes into a table: names at the left and, with `slant`, at the top; no lines and no ticks."""
+    """Turns the Axes into a table, with names at the left and at the top (styled by `slant`), and without lines."""
     ax.set_xticks(range(len(columns)), columns, **slant)
     ax.set_yticks(range(len(rows)), rows)
     ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
@@ -377,7 +395,7 @@ def _grid(ax: plt.Axes, rows: Sequence[str], columns: Sequence[str], **slant) ->
 
 
 def _cell(ax: plt.Axes, row: int, column: int, text: str, ground: str, ink: str, edge: str = "white") -> None:
-    """One filled cell of a table with its text."""
+    """Draws one filled cell of a table with its text."""
     ax.add_patch(
         plt.Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=ground, edgecolor=edge, linewidth=1.5)
     )
@@ -386,11 +404,11 @@ def _cell(ax: plt.Axes, row: int, column: int, text: str, ground: str, ink: str,
 
 @_figure
 def gram_square(vectors: np.ndarray, names: Sequence[str]) -> plt.Axes:
-    """All dot products of a few vectors in a square: pairs above the diagonal, again below, squares on it.
+    """Draws all dot products of a few vectors in a square: the pairs above and below the diagonal, the squares on it.
 
     Args:
-        vectors: shape (p, k).
-        names: one per vector.
+        vectors: the vectors, (p, k).
+        names: one name per vector.
     """
     ax = new_axes(width=3.8, height=3.3)
     for (i, j), value in np.ndenumerate(vectors @ vectors.T):
@@ -403,7 +421,7 @@ def gram_square(vectors: np.ndarray, names: Sequence[str]) -> plt.Axes:
 
 @_figure
 def two_vectors(a: Sequence[float], b: Sequence[float]) -> plt.Axes:
-    """Two vectors of the plane as arrows, and their sum as the diagonal between them."""
+    """Draws two vectors of the plane, (2,) each, as arrows, and their sum as the diagonal between them."""
     ax = new_axes(width=3.8, height=3.3)
     a, b = np.array([a, b], dtype=float)
     for vector, name, colour in ((a, "a", BLUE), (b, "b", RED), (a + b, "a + b", "0.35")):
@@ -421,7 +439,11 @@ def two_vectors(a: Sequence[float], b: Sequence[float]) -> plt.Axes:
 
 @_figure
 def multi_hot(rows: pd.DataFrame) -> plt.Axes:
-    """Rows of zeros and ones: a film for each row, its name above it; a genre for each column, the ones filled."""
+    """Draws rows of zeros and ones, with filled cells for the ones.
+
+    Args:
+        rows: one row per film, indexed by its name, which is written above it; one column per genre.
+    """
     height, width = rows.shape
     ax = new_axes(height=1.1 + 0.55 * height)
     for (i, j), value in np.ndenumerate(rows.to_numpy()):
@@ -436,11 +458,11 @@ def multi_hot(rows: pd.DataFrame) -> plt.Axes:
 
 @_figure
 def cost_by_fields(seconds: pd.DataFrame, slopes: pd.Series) -> plt.Axes:
-    """Time against number of fields on logarithmic axes, one line per column of `seconds`.
+    """Draws time against number of fields on logarithmic axes, one line per column of `seconds`.
 
     Args:
-        seconds: indexed by number of fields.
-        slopes: by column, written into the legend.
+        seconds: times indexed by number of fields.
+        slopes: slope of each column's line, which is written into the legend.
     """
     ax = new_axes(xlabel="number of fields", ylabel="time (ms)")
     for name, column in seconds.items():
@@ -453,7 +475,12 @@ def cost_by_fields(seconds: pd.DataFrame, slopes: pd.Series) -> plt.Axes:
 
 @_figure
 def pair_heat(values: pd.DataFrame, *, label: str) -> plt.Axes:
-    """Heat map of the pairs above the diagonal of a symmetric frame, each cell with its number."""
+    """Draws a heat map of the pairs above the diagonal of a symmetric frame, each cell with its number.
+
+    Args:
+        values: symmetric frame of numbers that are not negative.
+        label: what the numbers measure, with its unit.
+    """
     ax = new_axes(width=5.4, height=3.8)
     shown = values.to_numpy()[:-1, 1:]
     above = np.triu(np.ones(shown.shape, bool))
@@ -468,7 +495,11 @@ def pair_heat(values: pd.DataFrame, *, label: str) -> plt.Axes:
 
 @_figure
 def weights_before_and_after(before: pd.DataFrame, after: pd.DataFrame) -> plt.Axes:
-    """Weights of the last layer before and after training; a point for each seed (row) and part (column)."""
+    """Draws the weights of the last layer after training against those before it.
+
+    Args:
+        before, after: weights, one row per seed, one column per part.
+    """
     ax = new_axes(xlabel="weight drawn before training", ylabel="weight after training", height=3.8)
     reach = 1.1 * max(before.abs().to_numpy().max(), after.abs().to_numpy().max())
     ax.axline((0, 0), slope=1, color="black", linestyle=":", linewidth=1, label="unchanged")
@@ -483,10 +514,10 @@ def weights_before_and_after(before: pd.DataFrame, after: pd.DataFrame) -> plt.A
 
 @_figure
 def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
-    """Several ways to ask which part does the work, one below the other; returns one Axes a way.
+    """Draws several ways to ask which part does the work, one below the other; returns one Axes per way.
 
     Args:
-        ways: title with its unit → one row a seed, one column a part. Bars show the mean, dots the seeds.
+        ways: title with its unit → one row per seed, one column per part. Bars show the mean, dots the seeds.
     """
     parts = max(values.shape[1] for values in ways.values())
     _, grid = plt.subplots(len(ways), 1, figsize=(4.6, (0.75 + 0.26 * parts) * len(ways)), squeeze=False)
@@ -508,11 +539,12 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
 
 @_figure
 def sum_of_bends(terms: pd.DataFrame, constant: float, points: pd.Series) -> plt.Axes:
-    """ReLU terms of one input (thin), their sum with a constant (thick), and points that the sum has to meet.
+    """Draws ReLU terms of one input (thin), their sum with a constant (thick), and points that the sum has to meet.
 
     Args:
-        terms: indexed by the input, one column per term with its weight.
-        points: indexed by the input.
+        terms: weighted terms indexed by the input, one column per term.
+        constant: what is added to the sum of the terms.
+        points: outputs indexed by the input.
     """
     ax = new_axes(xlabel="s, the sum of the three signs", ylabel="output")
     for name, term in terms.items():
@@ -527,7 +559,7 @@ def sum_of_bends(terms: pd.DataFrame, constant: float, points: pd.Series) -> plt
 
 @_figure
 def held_out_errors(errors: dict[str, pd.Series], *, levels: dict[str, float]) -> plt.Axes:
-    """Error on held-out rows by epoch, one line per named series, and dotted levels to compare with.
+    """Draws the error on held-out rows by epoch, one line per named series, with dotted levels for comparison.
 
     Args:
         errors: name → RMSE in stars, indexed by epoch.
@@ -547,12 +579,12 @@ def held_out_errors(errors: dict[str, pd.Series], *, levels: dict[str, float]) -
 
 @_figure
 def loss_along_step(rates: np.ndarray, losses: np.ndarray, slope: float, chosen: float) -> plt.Axes:
-    """The loss after one step against the gradient, by learning rate, and what its slope at 0 promises.
+    """Draws the loss after one step against the gradient, by learning rate, and the line with the slope at rate 0.
 
     Args:
-        rates: learning rates from 0 on.
-        losses: loss after a step with each, in stars².
-        slope: d loss / d rate at 0, minus the squared length of the gradient.
+        rates: learning rates, from 0 on.
+        losses: loss after a step with each learning rate, in stars².
+        slope: d loss / d rate at rate 0, which is minus the squared length of the gradient.
         chosen: the learning rate to mark.
     """
     ax = new_axes(xlabel="learning rate η", ylabel="loss after the step (stars²)")
@@ -567,10 +599,10 @@ def loss_along_step(rates: np.ndarray, losses: np.ndarray, slope: float, chosen:
 
 @_figure
 def errors_by_seed(errors: pd.DataFrame) -> plt.Axes:
-    """Error of several models, a point for each seed; those of one model stand side by side.
+    """Draws the error of several models, one point per seed; the points of a model stand side by side.
 
     Args:
-        errors: RMSE in stars, one row a seed, one column a model.
+        errors: RMSE in stars, one row per seed, one column per model.
     """
     ax = new_axes(ylabel="RMSE on held-out rows (stars)", height=3.0)
     seats = (np.arange(len(errors)) + 0.5) / len(errors) - 0.5
@@ -584,11 +616,15 @@ def errors_by_seed(errors: pd.DataFrame) -> plt.Axes:
 
 @_figure
 def runs_by(runs: pd.DataFrame, x: str, y: str, by: str, *, xlabel: str, ylabel: str, title: str) -> plt.Axes:
-    """Every run as a dot over the values of `x`, evenly spaced; the values of `by` side by side, each with its mean.
+    """Draws every run as a dot over the evenly spaced values of `x`; the values of `by` stand side by side.
+
+    A short line marks the mean of each value of `x` and `by`.
 
     Args:
-        runs: one row a run, with the columns `x`, `y` and `by`.
-        title: of the legend.
+        runs: one row per run, with the columns `x`, `y` and `by`.
+        x, y, by: names of columns.
+        xlabel, ylabel: what `x` and `y` measure.
+        title: title of the legend.
     """
     ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
     places = {value: at for at, value in enumerate(sorted(runs[x].unique()))}
@@ -607,7 +643,12 @@ def runs_by(runs: pd.DataFrame, x: str, y: str, by: str, *, xlabel: str, ylabel:
 
 @_figure
 def error_by_code(errors: dict[str, pd.Series], *, xlabel: str) -> plt.Axes:
-    """Mean error (stars) by code, one marker and colour per named series, with a line at zero."""
+    """Draws the mean error (stars) by code, one marker and colour per named series, with a line at zero.
+
+    Args:
+        errors: name → mean error in stars, indexed by code.
+        xlabel: what the codes stand for.
+    """
     ax = new_axes(xlabel=xlabel, ylabel="mean error (stars)")
     ax.axhline(0, color="black", linewidth=0.8)
     _lines(ax, errors, linestyle="none", ms=6)
@@ -617,7 +658,12 @@ def error_by_code(errors: dict[str, pd.Series], *, xlabel: str) -> plt.Axes:
 
 @_figure
 def shares_along(shares: pd.DataFrame, *, xlabel: str = "epoch", ylabel: str) -> plt.Axes:
-    """Shares, in per cent, along the index, one line per column."""
+    """Draws shares, in per cent, along the index, one line per column.
+
+    Args:
+        shares: shares between 0 and 1.
+        xlabel, ylabel: what the index and the shares measure.
+    """
     ax = new_axes(xlabel=xlabel, ylabel=ylabel)
     _lines(ax, 100 * shares)
     ax.set_ylim(bottom=0)
@@ -627,10 +673,11 @@ def shares_along(shares: pd.DataFrame, *, xlabel: str = "epoch", ylabel: str) ->
 
 @_figure
 def shares_by_count(counts: dict[str, np.ndarray], *, xlabel: str) -> plt.Axes:
-    """How many of each named sample, in per cent, fall into the classes 1, 2–3, 4–7 and so on.
+    """Draws the share of each named sample, in per cent, that falls into the classes 1, 2–3, 4–7 and so on.
 
     Args:
-        counts: name → whole numbers from 1; a class stands on the logarithmic axis at its geometric middle.
+        counts: name → whole numbers from 1 on; a class stands on the logarithmic axis at its geometric mean.
+        xlabel: what the numbers count.
     """
     ax = new_axes(xlabel=xlabel, ylabel="share (%)")
     last = int(max(sample.max() for sample in counts.values()))
@@ -647,13 +694,13 @@ def shares_by_count(counts: dict[str, np.ndarray], *, xlabel: str) -> plt.Axes:
 
 @_figure
 def waterfall(terms: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
-    """A score built up from its terms, in stars: each bar begins where the one above it ended.
+    """Draws how the terms of a score, in stars, add up: each bar begins where the one above it ends.
 
-    Bars that add are solid, those that take away are striped; the last row is the score.
+    Positive terms are solid, negative ones striped; the last row is the score.
 
     Args:
-        terms: name → stars; the first is the constant that the score starts from.
-        ax: where to draw; new Axes if there are none.
+        terms: name → stars; the first term is the constant from which the score starts.
+        ax: the Axes to draw in; None makes new ones.
     """
     ends = terms.cumsum().to_numpy()
     ax = ax or new_axes(height=0.9 + 0.25 * (len(terms) + 1))
@@ -676,13 +723,14 @@ def waterfall(terms: pd.Series, ax: plt.Axes | None = None) -> plt.Axes:
 
 @_figure
 def metric_along(values: pd.DataFrame, *, xlabel: str, ylabel: str) -> plt.Axes:
-    """A metric against a parameter: every run as a dot, runs of one pair joined, mean and standard deviation.
+    """Draws a metric against a parameter: every run as a dot, runs of one pair joined, mean and standard deviation.
 
-    The axis of numbers is linear or, see `_is_wide`, logarithmic; texts stand side by side. Where no value
-    has two runs there are dots alone.
+    Positive numbers whose largest is more than 20 times the smallest get a logarithmic axis, other numbers a linear
+    one; texts stand side by side. If no value has two runs, mean and standard deviation are left out.
 
     Args:
-        values: indexed by the parameter, one column a pair, such as a seed; NaN where there is no run.
+        values: indexed by the parameter, one column per pair, such as a seed; NaN where there is no run.
+        xlabel, ylabel: the parameter and the metric, with their units.
     """
     ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
     names = None
@@ -711,16 +759,17 @@ def metric_along(values: pd.DataFrame, *, xlabel: str, ylabel: str) -> plt.Axes:
 
 
 def _is_wide(numbers: np.ndarray) -> bool:
-    """Whether numbers belong on a logarithmic axis: all above 0, the largest more than 20 times the smallest."""
+    """Tells whether numbers need a logarithmic axis: all above 0, the largest more than 20 times the smallest."""
     return numbers.min() > 0 and numbers.max() > 20 * numbers.min()
 
 
 @_figure
 def metric_heat(means: pd.DataFrame, *, label: str) -> plt.Axes:
-    """Heat map of a metric over two parameters, each cell with its number; – where there is no run.
+    """Draws a heat map of a metric over two parameters, each cell with its number, or – where there is no run.
 
     Args:
-        means: one row for each value of the first parameter, one column for each of the second, both named.
+        means: one row for each value of the first parameter, one column for each of the second; index and columns carry
+            the names of the parameters.
         label: the metric with its unit.
     """
     height, width = means.shape
@@ -745,19 +794,20 @@ def _named(name: object) -> str:
 
 
 def _decimals(span: float) -> int:
-    """So many decimals that a hundredth of the span can be seen."""
+    """Returns the number of decimals that shows a hundredth of the span."""
     return int(np.clip(2 - np.floor(np.log10(span)), 0, 8)) if span > 0 else 4
 
 
 @_figure
 def parallel_coordinates(table: pd.DataFrame) -> plt.Axes:
-    """A line a run through an axis a column, in the colour of the last column, the metric; the runs in any order.
+    """Draws each run as a line through one axis per column, in the colour of the last column, the metric.
 
-    Up to eight values of a parameter, and texts, stand evenly spaced, and runs that share one are fanned out there in
-    the order of the metric; more numbers stand in proportion or, see `_is_wide`, in that of their logarithms.
+    Texts, and numbers of up to eight different values, stand evenly spaced, and runs that share a value are fanned out
+    there in the order of the metric. More numbers stand to scale or, if all are positive and the largest is more than
+    20 times the smallest, by their logarithms.
 
     Args:
-        table: one row a run, the metric last.
+        table: one row per run, in any order, the metric last.
     """
     table = table.sort_values(table.columns[-1])
     metric = table.iloc[:, -1].to_numpy(float)
@@ -806,10 +856,12 @@ def _or_dash(value: object) -> str:
 
 @_figure
 def curves_of_runs(curves: dict[str, pd.DataFrame], *, xlabel: str = "epoch", ylabel: str) -> plt.Axes:
-    """Learning curves of several runs: each run thin, and the mean of all with one name thick, in one colour.
+    """Draws learning curves: each run as a thin line, the mean of all runs of one name as a thick one in their colour.
 
     Args:
-        curves: name → one column a run, indexed by step; NaN where a run has ended. The mean ends with the first.
+        curves: name → one column per run, indexed by step; NaN where a run has ended. The mean ends with the shortest
+            run.
+        xlabel, ylabel: what the steps and the curves measure.
     """
     ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
     _lines(ax, {name: runs.mean(axis=1, skipna=False) for name, runs in curves.items()}, linewidth=1.8)

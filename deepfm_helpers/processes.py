@@ -1,9 +1,9 @@
-"""Training in several processes at a time, on the JAX backend (chapter 13).
+"""Trains a model in several processes at once, on the JAX backend (chapter 13).
 
 Each process holds the whole model and all rows. `training.train` gives each an equal share of every batch; JAX adds up
-the gradients, so that all of them take the same step. The first process alone writes files.
+the gradients, so that all processes take the same step. The first process alone writes files.
 
-The same script runs in each process, and calls `start` before anything else::
+The same script runs in each process and calls `start` before anything else::
 
     from deepfm_helpers import processes
 
@@ -25,15 +25,15 @@ import numpy as np
 
 from deepfm_helpers._keras import keras
 
-_lost = []  # what told that another process has ended
+_lost = []  # the errors that told that another process has ended
 ADVICE = "set KERAS_BACKEND=jax and call deepfm_helpers.processes.start in each process, before anything else"
 
 
 class Share(NamedTuple):
-    """Which part of a batch a process computes: the part number `rank` of `size` equal ones.
+    """The part of a batch that a process computes: part number `rank`, from 0, of `size` equal parts.
 
-    `devices` is the number of processors, of all processes together, over which the batch is spread in the end; it is
-    a multiple of `size`.
+    `devices` is the number of processors, in all processes together, over which the batch is spread; it is a multiple
+    of `size`.
     """
 
     rank: int = 0
@@ -44,21 +44,21 @@ class Share(NamedTuple):
 def start(address: str, size: int, rank: int, *, timeout: int = 30) -> None:
     """Makes this process one of several that train together; returns when all of them have called it.
 
-    Whatever is built afterwards is held by all processes alike, so call `training.set_seed` with the same seed in each.
+    All processes have to build the same model afterwards, so call `training.set_seed` with the same seed in each.
 
-    A process that ends while the others need it ends them too. Where one ends with an error, or is killed, `train`
-    raises RuntimeError in the others at once. Where the first one is killed, or another one no longer answers for
-    `timeout` seconds, JAX ends the others with a message of its own.
+    A process that ends while the others need it ends them too. If one ends with an error or is killed, `train` raises
+    RuntimeError in the others at once. If the first one is killed, or another one is silent for `timeout` seconds, JAX
+    ends the others with a message of its own.
 
     Args:
-        address: "host:port" of the first process; the port is free there.
-        size: how many processes there are.
-        rank: number of this one, from 0.
+        address: "host:port" of the first process, where the port has to be free.
+        size: number of processes.
+        rank: number of this process, from 0.
         timeout: seconds of silence after which a process counts as lost.
 
     Raises:
-        RuntimeError: another backend than JAX, or JAX has computed something already.
-        ValueError: `rank` and `size` do not fit together.
+        RuntimeError: the backend is not JAX, or JAX has computed something already.
+        ValueError: `rank` is not one of 0 … size − 1.
     """
     if keras.backend.backend() != "jax":
         raise RuntimeError(
@@ -69,7 +69,7 @@ def start(address: str, size: int, rank: int, *, timeout: int = 30) -> None:
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # Gloo takes what comes from a peer as it comes; with steps in the background another exchange could get in between.
+    # Gloo takes what a peer sends in the order of arrival; a step in the background could get in between two exchanges.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.distributed.initialize(
         address, size, rank,
@@ -83,7 +83,7 @@ def start(address: str, size: int, rank: int, *, timeout: int = 30) -> None:
 
 
 def _end_at_once_after_an_error() -> None:
-    """Skips JAX's wait for the others, who may be waiting for this process, or may have ended."""
+    """Skips JAX's wait for the other processes, which may be waiting for this one or may have ended."""
     if _lost or getattr(sys, "last_value", None) is not None:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -91,7 +91,7 @@ def _end_at_once_after_an_error() -> None:
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Returns the number of this process, from 0."""
     if keras.backend.backend() != "jax":
         return 0
     import jax
@@ -100,7 +100,7 @@ def rank() -> int:
 
 
 def size() -> int:
-    """How many processes train together."""
+    """Returns the number of processes that train together."""
     if keras.backend.backend() != "jax":
         return 1
     import jax
@@ -109,11 +109,11 @@ def size() -> int:
 
 
 def share(model: keras.Model) -> Share:
-    """The part of each batch that this process has to compute when it trains a model.
+    """Returns the part of each batch that this process computes when it trains a model.
 
     Raises:
-        RuntimeError: several processes that would each train on all rows: workers of TensorFlow, or JAX without the
-            distribution that `start` sets.
+        RuntimeError: several processes would each train on all rows, because they are workers of TensorFlow, or because
+            JAX lacks the distribution that `start` sets.
     """
     if keras.backend.backend() == "tensorflow" and (workers := _workers_of_tensorflow(model)) > 1:
         raise RuntimeError(
@@ -144,7 +144,7 @@ def _workers_of_tensorflow(model: keras.Model) -> int:
 
 
 def in_first(act: Callable) -> Callable:
-    """A function that acts in the first process only; all get what it returned there, JSON values or bytes.
+    """Decorates a function to act in the first process alone and to return its result, JSON values or bytes, in all.
 
     All processes have to call it. If it fails, it raises its error in the first process and RuntimeError in the others.
     """
@@ -178,7 +178,7 @@ def in_first(act: Callable) -> Callable:
 
 
 def all_agree(mine: bool) -> bool:
-    """Whether `mine` is true in all processes."""
+    """Tells whether `mine` is true in all processes."""
     if size() == 1:
         return mine
     from jax.experimental import multihost_utils
@@ -198,7 +198,7 @@ def _from_first(told: bytes) -> bytes:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Says in plain words if another process is lost while the body runs.
+    """Turns the error that a lost process causes while the body runs into one that says so.
 
     Raises:
         RuntimeError: another process has ended.

@@ -1,4 +1,4 @@
-"""Lists from scores, what a good list would hold, and how good lists are (chapter 12).
+"""Makes lists from scores, and measures how good they are (chapter 12).
 
 >>> import numpy as np
 >>> from deepfm_helpers import ranking
@@ -19,13 +19,17 @@ import numpy as np
 import pandas as pd
 
 LIKED = 4.0
-"""So many stars or more mean that a user liked a film."""
+"""A user who gives a film this many stars or more counts as liking it."""
 
 
 def best(scores: np.ndarray, n: int) -> np.ndarray:
-    """Positions of the n largest scores of each row, largest first, int64 (rows, n).
+    """Returns the positions of the n largest scores of each row, the largest first, int64 (rows, n).
 
-    Equal scores are ordered by position. A score of −inf is never chosen: its place holds −1.
+    Equal scores are ordered by position. A score of −inf is never chosen; −1 fills the places that are left.
+
+    Args:
+        scores: numbers (rows, films).
+        n: length of a list.
 
     Raises:
         ValueError: n is below 1, or a score is NaN.
@@ -47,7 +51,12 @@ def best(scores: np.ndarray, n: int) -> np.ndarray:
 
 
 def liked(rows: pd.DataFrame, users: Sequence[int], films: Sequence[int]) -> np.ndarray:
-    """Which films each user liked in `rows`: bool (users, films)."""
+    """Tells which films each user liked in `rows`, bool (users, films).
+
+    Args:
+        rows: rows with uid, mid and rating; those of other users and films do not count.
+        users, films: uids and mids in the order of the result.
+    """
     rows = rows[rows["rating"] >= LIKED]
     u, f = pd.Index(users).get_indexer(rows["uid"]), pd.Index(films).get_indexer(rows["mid"])
     inside = (u >= 0) & (f >= 0)
@@ -57,12 +66,16 @@ def liked(rows: pd.DataFrame, users: Sequence[int], films: Sequence[int]) -> np.
 
 
 def liked_or_drawn(rows: pd.DataFrame, times: int = 3, seed: int = 0) -> pd.DataFrame:
-    """Rows for a model of who likes what: films liked get rating 1, films drawn at random for their users 0.
+    """Makes rows for a model of who likes what: liked films get the rating 1, films drawn for the same users get 0.
 
     Args:
         rows: joined training rows.
-        times: films drawn for each liked one, evenly from the films in `rows`; those liked are dropped.
-        seed: fixes the drawing.
+        times: number of films drawn for each liked one, uniformly from the films in `rows`; a drawn film that the user
+            likes is dropped.
+        seed: seed of the draw.
+
+    Returns:
+        The liked rows, followed by the drawn ones.
     """
     rng = np.random.default_rng(seed)
     likes = rows[rows["rating"] >= LIKED]
@@ -77,7 +90,7 @@ def liked_or_drawn(rows: pd.DataFrame, times: int = 3, seed: int = 0) -> pd.Data
 
 
 def quality(lists: np.ndarray, relevant: np.ndarray) -> pd.Series:
-    """How good lists are: recall@n, nDCG@n and coverage (equation eq-topn-ndcg), each between 0 and 1.
+    """Measures lists by recall@n, nDCG@n and coverage (equation eq-topn-ndcg), each between 0 and 1.
 
     Users without a relevant film do not count in recall and nDCG.
 
@@ -98,10 +111,13 @@ def quality(lists: np.ndarray, relevant: np.ndarray) -> pd.Series:
 
 
 def by_user(lists: np.ndarray, relevant: np.ndarray) -> pd.DataFrame:
-    """`recall` and `ndcg` of each user's list, see `quality`, a row for each user who has a relevant film.
+    """Measures each user's list by `recall` and `ndcg`; arguments as in `quality`.
 
-    The index is the position of the user. The mean of a column, and that of the difference of two rankers' columns, get
-    their intervals from these rows: they vary as the users do.
+    From these rows follow intervals for the mean of a column, and for the mean difference between two rankers: they
+    show how much users differ.
+
+    Returns:
+        One row for each user who has a relevant film, indexed by the position of the user.
 
     Raises:
         ValueError: see `quality`.
@@ -124,18 +140,19 @@ def by_user(lists: np.ndarray, relevant: np.ndarray) -> pd.DataFrame:
 def among_drawn(
     scores: np.ndarray, relevant: np.ndarray, n: int, drawn: int = 100, seed: int = 0
 ) -> pd.Series:
-    """Recall of each user if every relevant film competes with a few drawn films only, instead of with all.
+    """Computes each user's recall if a relevant film competes with a few drawn films instead of with all (chapter 12).
 
     Args:
-        scores: (users, films), −inf for a film that is on no list.
+        scores: (users, films), −inf for a film that cannot be on the list.
         relevant: bool (users, films).
         n: places on a list.
-        drawn: how many films each user's relevant ones compete with; drawn from the user's other films without −inf.
-        seed: fixes the drawing.
+        drawn: number of films with which each of the user's relevant films competes, drawn from the user's other films
+            without −inf.
+        seed: seed of the draw.
 
     Returns:
-        The share of the relevant films that are beaten by fewer than n of those drawn (an equal score is half a
-        beat), a number for each user who has a relevant film; the index is the position of the user.
+        For each user who has a relevant film, the share of these films that fewer than n of the drawn films beat (an
+        equal score counts half); the index is the position of the user.
     """
     rng = np.random.default_rng(seed)
     some = np.flatnonzero(relevant.any(axis=1))

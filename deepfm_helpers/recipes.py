@@ -1,21 +1,23 @@
 """Whole recipes, from training rows to scores: the post's, its repairs, and the full model (chapters 10, 11).
 
-A recipe is a dict of sections, each but the last two a dict of arguments:
+A recipe is a dict of sections; each section but the last two is a dict of arguments:
 
-- `describe`: of `features.describe`. `history`: of `history.describe`, and `stretches`: of `history.stretches`;
-  without these two sections the model has no such fields.
-- `model`: of `models.deep_fm_model`; `mean_rating` "train" stands for the mean of the training rows.
+- `describe`: arguments of `features.describe`.
+- `history` and `stretches`: arguments of `history.describe` and `history.stretches`; without these sections the model
+  has no such fields.
+- `model`: arguments of `models.deep_fm_model`; "train" for `mean_rating` means the mean of the training rows.
 - `penalty`: λ by name, in units of one rating: λ ‖table‖² is added to the sum of the squared errors of all
-  training rows. A prior of variance τ² on the entries and noise of variance σ² on the ratings make λ = σ² / τ².
-  Each field brings its λ along (`features.Feature.penalty`); the section names the fields that take another one, and
-  "first_order", λ for the first-order weights of all fields (0 if it is not named). "fields" is a λ for every
-  field that is not named, and "times" multiplies every λ. "deep", for the weights of the network, is in
-  another unit: a factor on the mean squared error. Without the section, or with None, there is no penalty.
-- `split`: of `features.split_rows`. `training`: of `training.train`, and `schedule`: "constant", "warm" or "cosine".
+  training rows (equation eq-prior). A prior of variance τ² on the entries and noise of variance σ² give λ = σ² / τ².
+  Each field has a λ of its own (`features.Feature.penalty`), in place of which the section can name another.
+  "first_order" is the λ for the first-order weights of all fields (0 if it is not named), "fields" a λ for every field
+  that is not named, and "times" a factor on every λ. "deep", for the weights of the network, has another unit:
+  deep · ‖weights‖² is added to the *mean* of the squared errors. Without the section, or with None, nothing is added.
+- `split`: arguments of `features.split_rows`.
+- `training`: arguments of `training.train`, and `schedule`: "constant", "warm" or "cosine".
 - `crosses`: pairs of names of fields, for `features.cross`.
 - `selection`: "best epoch", "refit" or "all rows", see `members`.
 
-`models.AS_PUBLISHED` is one. To try something, change a recipe and fit it: see `changed` and `fit`.
+`models.AS_PUBLISHED` is a recipe. To try something, change a recipe and fit it: see `changed` and `fit`.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ REPAIRS = {
     "larger steps, weights averaged": {"training": AVERAGED},
     "trained again on all rows": {"selection": "refit"},
 }
-"""What chapter 10 changes in `models.AS_PUBLISHED`, one at a time, as section → arguments."""
+"""The changes that chapter 10 makes to `models.AS_PUBLISHED`, one at a time, as name → section → arguments."""
 
 FULL = {
     "describe": {},
@@ -69,19 +71,19 @@ FULL = {
     "training": AVERAGED,
     "selection": "all rows",
 }
-"""The full model of chapter 11, all fields with history, time, stretches, a penalty a table, averaged weights."""
+"""The full model of chapter 11, with all fields, history, time, stretches, a penalty per table and averaged weights."""
 
 
 WITHOUT_HISTORY = {name: FULL[name] for name in FULL if name not in ("history", "stretches")} | {
     "penalty": {"first_order": 5.0, "deep": 3e-4}
 }
-"""The same without history and time, for models to compare with; its penalties were chosen without them."""
+"""`FULL` without history and time, for comparisons; its penalties were chosen without these fields."""
 
 
 def changed(recipe: Recipe, *changes: Recipe) -> dict:
-    """The recipe with the arguments of the changes in place of its own, section by section.
+    """Returns the recipe with the arguments of the changes in place of its own, section by section.
 
-    The recipe itself stays as it is.
+    The recipe that is passed stays as it is.
 
     >>> from deepfm_helpers import recipes
     >>> larger = recipes.changed(recipes.WITHOUT_HISTORY, {"model": {"k": 40}}, {"selection": "refit"})
@@ -105,7 +107,14 @@ REPAIRED = changed(models.AS_PUBLISHED, *REPAIRS.values())
 
 @dataclass
 class Fitted:
-    """A model that a recipe made: its fields, its training, and how long everything took."""
+    """A model that a recipe made.
+
+    Attributes:
+        model: the trained Keras model.
+        fields: the fields of the model, in the order of its inputs.
+        history: what `training.train` returned.
+        seconds: time for fields, model and training.
+    """
 
     model: keras.Model
     fields: Sequence[features.Feature]
@@ -114,19 +123,19 @@ class Fitted:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were trained."""
+        """The number of trained parameters."""
         return sum(int(np.prod(weight.shape)) for weight in self.model.trainable_weights)
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
-        """Scores of joined rows, kept within 1 to 5 stars."""
+        """Returns the scores of joined rows, clipped to 1 … 5 stars, float32 (n,)."""
         x = [field.encode(rows) for field in self.fields]
         return np.clip(evaluation.predict(self.model, x), 1.0, 5.0)
 
 
 def fit(recipe: Recipe, data, rows: pd.DataFrame, seed: int, build: Callable | None = None) -> Fitted:
-    """Trains what a recipe describes, once; see `members`.
+    """Trains the model of a recipe once; arguments and errors are those of `members`, with one seed.
 
-    How much is it worth to know who rates? A model of all six fields, and the same without those of the user:
+    How much is it worth to know who rates? Train a model of all six fields, and one without the fields of the user:
 
     >>> from deepfm_helpers import datasets, evaluation, features, recipes
     >>> data = datasets.load("planted", n_users=200, n_movies=150, n_ratings=8_000)
@@ -146,19 +155,25 @@ def fit(recipe: Recipe, data, rows: pd.DataFrame, seed: int, build: Callable | N
 def members(
     recipe: Recipe, data, rows: pd.DataFrame, seeds: Iterable[int], build: Callable | None = None
 ) -> Iterator[Fitted]:
-    """Trains what a recipe describes once for each seed, for a mean of all; what no seed enters is computed once.
+    """Trains the model of a recipe once for each seed, for a mean of the scores.
+
+    What does not depend on the seed is computed once.
 
     Args:
-        recipe: see the head of this module.
+        recipe: see the beginning of this module.
         data: a `datasets.MovieLens`.
-        rows: joined training rows. With `selection` "best epoch" (the default) the recipe's split takes validation
-            rows from them, and the weights of the best epoch stay; "refit" then trains again on all rows, for as
+        rows: joined training rows. With the `selection` "best epoch" (the default) the recipe's split takes validation
+            rows from them, and the weights of the best epoch are kept; "refit" then trains again on all rows, for as
             many epochs; "all rows" trains on all rows for the recipe's epochs.
-        seeds: of the split, the stretches, the first weights and the order of the rows.
-        build: another function than `models.deep_fm_model`, with its keyword arguments, returning a model.
+        seeds: seeds of the split, the stretches, the first weights and the order of the rows.
+        build: a function that takes the keyword arguments of `models.deep_fm_model` and returns a model; None builds
+            the DeepFM.
+
+    Yields:
+        One `Fitted` for each seed.
 
     Raises:
-        ValueError: an unknown section, `selection`, `schedule` or name in `penalty`.
+        ValueError: a section, the `selection`, the `schedule` or a name in `penalty` is unknown.
     """
     if unknown := set(recipe) - set(SECTIONS):
         raise ValueError(f"a recipe has no section {', '.join(unknown)}; choose from {', '.join(SECTIONS)}")
@@ -184,7 +199,7 @@ def _members(recipe, selection, data, rows, seeds, build) -> Iterator[Fitted]:
 
 
 def _fields(recipe, data, rows) -> tuple[features.Feature, ...]:
-    """The fields of a recipe that no seed enters."""
+    """Describes the fields of a recipe that do not depend on a seed."""
     fields = features.describe(data, **recipe.get("describe", {}))
     return fields + history.describe(data, rows, **recipe["history"]) if "history" in recipe else fields
 
@@ -203,7 +218,7 @@ def _train(recipe, fields, rows, valid, seed, build, stop_after=None):
     model = (build or _deep_fm)(features=fields, **options)
     asked = dict(recipe["training"])
     steps = max(round(len(rows) / asked["batch_size"]), min(100, len(rows) // 16))
-    # All batches alike: a last one of a few rows would be a wild step.
+    # All batches have about the same size: a last batch of a few rows would make a wild step.
     asked["batch_size"] = -(-len(rows) // steps)
     asked["learning_rate"] = _schedule(
         asked.pop("schedule", "constant"), asked["learning_rate"], steps, steps * asked["epochs"]
@@ -216,7 +231,7 @@ def _train(recipe, fields, rows, valid, seed, build, stop_after=None):
 
 
 def _factors(penalty: Mapping[str, float], fields: Sequence[features.Feature], n: int) -> dict[str, float]:
-    """The section `penalty` as factors on the mean squared error of n rows, for every table."""
+    """Converts the section `penalty` to a factor for every table beside the mean squared error of n rows."""
     asked = dict(penalty)
     times, of_fields, deep = asked.pop("times", 1.0), asked.pop("fields", None), asked.pop("deep", 0.0)
     own = {field.name: field.penalty if of_fields is None else of_fields for field in fields}
@@ -234,7 +249,7 @@ def _deep_fm(**options) -> keras.Model:
 
 
 def _schedule(name: str, rate: float, steps: int, all_steps: int):
-    """Learning rate by step: constant; "warm" rises to it in half an epoch; "cosine" then falls to 0 at the end."""
+    """Returns the rate or its schedule: "warm" rises to the rate in half an epoch, "cosine" falls to 0 after that."""
     if name == "constant":
         return rate
     decay = {"warm": 10**9, "cosine": all_steps}

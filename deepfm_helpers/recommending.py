@@ -1,7 +1,7 @@
-"""From a score to a list: all films for a person at once, with the reasons, for known people and for new ones.
+"""Turns scores into lists of films, with the reasons, for known people and for new ones (chapter 12).
 
-A DeepFM scores pairs. Cut between the fields of the user and those of the film, it needs little work per pair
-(equations eq-topn-split and eq-topn-hidden), and the result is the model's own to rounding.
+A DeepFM scores pairs. `TwoSides` cuts it between the fields of the user and those of the film; then little work is left
+for a pair (equations eq-topn-split and eq-topn-hidden), and the scores are those of the model to rounding.
 
 >>> from deepfm_helpers import datasets, features, models, recommending
 >>> data = datasets.planted(n_users=40, n_movies=30, n_ratings=300)
@@ -33,8 +33,8 @@ BLOCK = 256  # users that a thread scores in one go
 class TwoSides:
     """A trained model cut in two, with all users and all films of a dataset.
 
-    A user or film without a training row has an id whose weights were never trained. It gets the
-    average over the training rows instead, so that its other fields decide.
+    A user or film without a training row has an id whose weights were never trained. The average over the training
+    rows takes their place, so that the other fields decide.
 
     Args:
         model: the last of `models.deep_fm_model`, or another whole model of `models`, possibly loaded from a file.
@@ -43,15 +43,16 @@ class TwoSides:
         ratings: the training rows, which say who has seen what; None: all of `data.ratings`.
 
     Attributes:
-        users, films: the frames of `data` sorted by id; positions in arrays count their rows.
-        counts: training rows of each film.
-        seen: positions of the films that each user has training rows of, a list by position of the user.
+        users: the users of `data` sorted by uid; positions of users count its rows.
+        films: the films of `data` sorted by mid; positions of films count its rows.
+        counts: number of training rows of each film.
+        seen: for each position of a user, the positions of the films in that user's training rows.
         bias: the constant of the score, in stars.
         halves: "user" and "film" -> `sides.Half`.
 
     Raises:
-        ValueError: the model is of another kind, a field belongs neither to the user nor to the film alone,
-            or the features are not those of the model.
+        ValueError: the model is of another kind, a field belongs neither to the user nor to the film alone, the
+            features are not those of the model, or there is no training row.
     """
 
     def __init__(
@@ -77,31 +78,42 @@ class TwoSides:
         self.seen = np.split(self._film.at[order], np.cumsum(self._user.rows)[:-1])
 
     def scores(self, users: Sequence[int] | Side) -> np.ndarray:
-        """Scores of all films, in stars, float32 (users, films), for uids or for what `new_user` returned."""
+        """Computes the scores of all films, in stars, float32 (users, films).
+
+        Args:
+            users: uids, or what `new_user` returned.
+
+        Raises:
+            TypeError, ValueError: there is no such user.
+        """
         return self._scorer.scores(self._side(users), self._all_films)
 
     def parts(self, users: Sequence[int] | Side, films: Side | None = None) -> dict[str, np.ndarray]:
-        """What each part adds to each score, in stars: name -> float32 (users, films).
+        """Computes what each part adds to each score, in stars: name -> float32 (users, films).
 
         Args:
             users: uids, or what `new_user` returned.
             films: what `new_film` returned; None: all films.
+
+        Raises:
+            TypeError, ValueError: there is no such user.
         """
         films = self._all_films if films is None else self._scorer.films(films)
         return self._scorer.parts(self._side(users), films)
 
     def top(self, users: Sequence[int], n: int = 10, *, scores: np.ndarray | None = None) -> np.ndarray:
-        """The n best films for each user that the user has not seen: positions in `films`, int64 (users, n).
+        """Returns the n best films that each user has not seen, as positions in `films`, int64 (users, n).
 
         Films without a training row are left out, and equal scores are ordered by film id. A row ends in −1 where
         fewer than n films are left.
 
         Args:
             users: uids.
-            scores: rank these under the same rules instead, (films,) or (users, films), such as `counts`.
+            n: length of a list.
+            scores: other scores to rank by the same rules, (films,) or (users, films), such as `counts`.
 
         Raises:
-            TypeError, ValueError: no such user, or n is below 1.
+            TypeError, ValueError: there is no such user, or n is below 1.
         """
         rows = self._user.positions(users)
 
@@ -121,17 +133,20 @@ class TwoSides:
     def new_user(
         self, description: Mapping, likes: Sequence = (), *, target: float = 5.0, noise: float = 1.0
     ) -> Side:
-        """Someone whom the model has not met, as a mixture of those it has (equation eq-topn-mixture).
+        """Describes a person whom the model has not met, as a mixture of known users (equation eq-topn-mixture).
 
         Args:
-            description: column -> value, such as {"age": 25, "gender": "F"}; what is missing is the average.
-            likes: mids or full titles of films this person likes.
-            target: the rating that a liked film stands for: 5 stars, or 1 for a model of 0 and 1.
+            description: column -> value, such as {"age": 25, "gender": "F"}; a missing column means the average.
+            likes: mids or full titles of films that this person likes.
+            target: the rating for which a liked film stands: 5 stars, or 1 for a model of 0 and 1.
             noise: standard deviation of a rating around its score; the RMSE of the model is a good choice.
+
+        Returns:
+            A `scoring.Side` of one row, for `scores` and `parts`.
 
         Raises:
             TypeError: the likes are not a list.
-            ValueError: a value or a film that the data does not know.
+            ValueError: the data does not know a value or a film, or films are liked and the model has no uid.
         """
         half = self._user
         embedded = half.described(description)
@@ -151,10 +166,16 @@ class TwoSides:
         return half.sum_up(embedded)
 
     def new_film(self, description: Mapping) -> Side:
-        """A film that nobody has rated, from its columns, such as {"movie_genre": "Action|Sci-Fi"}.
+        """Describes a film that nobody has rated.
+
+        Args:
+            description: column -> value, such as {"movie_genre": "Action|Sci-Fi"}; a missing column means the average.
+
+        Returns:
+            A `scoring.Side` of one row, for `parts`.
 
         Raises:
-            ValueError: a value, such as a genre, that the data does not know.
+            ValueError: the data does not know a value, such as a genre.
         """
         return self._film.sum_up(self._film.described(description))
 
@@ -162,9 +183,13 @@ class TwoSides:
         return users if isinstance(users, Side) else self._user.side.take(self._user.positions(users))
 
     def best(self, scores: np.ndarray, seen: Sequence, n: int, min_ratings: int = 1) -> np.ndarray:
-        """The n best films of each row of scores, but for those seen and those with fewer training rows.
+        """Returns the n best films of each row of scores, as positions in `films`, int64 (rows, n); see `ranking.best`.
 
-        What is left out becomes −inf in `scores` itself. Positions in `films`, int64 (rows, n), see `ranking.best`.
+        Args:
+            scores: numbers (rows, films); those of films that are left out become −inf in this very array.
+            seen: for each row, the positions of films to leave out.
+            n: length of a list.
+            min_ratings: films with fewer training rows are left out too.
         """
         scores[:, self.counts < min_ratings] = -np.inf
         for line, films in zip(scores, seen, strict=True):
@@ -172,11 +197,11 @@ class TwoSides:
         return ranking.best(scores, n)
 
     def film_positions(self, likes: Sequence) -> np.ndarray:
-        """Positions of films given by mid or by title.
+        """Returns the positions of films that are given by mid or by title.
 
         Raises:
-            TypeError: a text instead of a list.
-            ValueError: no such film.
+            TypeError: the likes are a text instead of a list.
+            ValueError: there is no such film.
         """
         if isinstance(likes, str):
             raise TypeError(f"likes = {likes!r} is one text: give a list of titles or mids")
@@ -190,7 +215,7 @@ class TwoSides:
 
 
 def _fields_of(model, features: Sequence[Feature]) -> tuple[Feature, ...]:
-    """The fields in the order of the model's inputs, if they are its fields and each is a user's or a film's."""
+    """Returns the fields in the order of the model's inputs; refuses fields of another model and of the rating."""
     for f in features:
         if f.owner == "rating":
             raise ValueError(
@@ -226,23 +251,23 @@ def recommend(
     target: float = 5.0,
     noise: float = 1.0,
 ) -> pd.DataFrame:
-    """The n films with the highest scores that a person has not seen, and why (chapter 12).
+    """Returns the n films with the highest scores that a person has not seen, and the parts of each score (chapter 12).
 
     Args:
         model: a Keras model with `data`, `features` and `ratings` as in `TwoSides`, or a `TwoSides`.
         user: a uid, or a description such as {"age": 25, "gender": "F", "likes": ["Toy Story (1995)"]}: the
             columns of the users and, optionally, the mids or titles of films that this person likes.
-        n: how many films; fewer come back where fewer are left.
-        min_ratings: films with fewer training rows are left out; 0 lets in films nobody has rated.
+        n: number of films; fewer are returned if fewer are left.
+        min_ratings: films with fewer training rows are left out; 0 admits films that nobody has rated.
         target, noise: what liked films count for, see `TwoSides.new_user`.
 
     Returns:
-        One row a film, best first and indexed by rank, with mid, title, score, one column per part of the score and
-        bias, all in stars, and ratings, the training rows of the film.
+        One row per film, best first and indexed by rank, with mid and title; score, its parts and bias, in stars; and
+        ratings, the number of training rows of the film.
 
     Raises:
-        TypeError: the uid is no number, or the likes are not a list.
-        ValueError: an unknown uid, film or value, or a model that cannot be cut in two.
+        TypeError: the uid is not a number, or the likes are not a list.
+        ValueError: a uid, a film or a value is unknown, `data` is missing, or the model cannot be cut in two.
     """
     if not isinstance(model, TwoSides):
         if data is None:

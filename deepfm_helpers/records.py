@@ -1,4 +1,4 @@
-"""Numbers that outlive a run: what a chapter records, and what stored runs and benchmarks have recorded."""
+"""Keep numbers beyond a run: record the results of a chapter, and read what stored runs and benchmarks recorded."""
 
 import json
 import math
@@ -21,13 +21,13 @@ def record(*, within: float | None = None, **metrics: object) -> None:
     :func:`deepfm_helpers.press.reruns.run` returns them from the executed notebook.
 
     Args:
-        within: for results of a training, how far from the stored number another processor may come, in the unit of
-            the values. Without it whole numbers have to be the same everywhere, and sums agree to a millionth.
+        within: for results of a training, how far the number may differ on another processor, in the unit of the
+            values. Without it, whole numbers have to be the same everywhere, and others agree to a millionth.
         **metrics: the results by name.
 
     Raises:
-        TypeError: a value that JSON cannot hold.
-        ValueError: no value at all, or a number that is not finite.
+        TypeError: JSON cannot hold a value.
+        ValueError: there is no value at all, or a number is not finite.
     """
     if not metrics:
         raise ValueError("record() needs at least one named value")
@@ -37,7 +37,7 @@ def record(*, within: float | None = None, **metrics: object) -> None:
 
 
 def echo(values: Mapping[str, object], within: float | None = None) -> str:
-    """The text in which :func:`record` shows ``values``."""
+    """Return the text with which `record` shows ``values``."""
     head = "recorded:" if within is None else f"recorded, to within {within:g} on any processor:"
     return "\n  ".join([head, *(f"{name} = {_short(value)}" for name, value in values.items())])
 
@@ -76,14 +76,14 @@ class Recorded:
     """The stored runs of a notebook on MovieLens-1M.
 
     Attributes:
-        notebook: its name.
-        parameters: those that were the same in all runs.
-        fingerprint: of the data.
-        digest: of the code that computed the numbers, 16 hexadecimal digits; None for runs older than digests.
-        versions: of the packages.
-        date: of the last run.
-        threads: how many computed in a run; None where that was not fixed.
-        runs: one dict a run, with `parameters`, `metrics` (as given to :func:`record`) and `seconds`.
+        notebook: name of the notebook.
+        parameters: the parameters that were the same in all runs.
+        fingerprint: fingerprint of the data, see `datasets.fingerprint`.
+        digest: digest of the code that computed the numbers, 16 hexadecimal digits; None for runs older than digests.
+        versions: package -> version.
+        date: date of the last run, YYYY-MM-DD.
+        threads: number of threads that computed in a run; None if it was not fixed.
+        runs: one dict per run, with `parameters`, `metrics` (as given to :func:`record`) and `seconds`.
     """
 
     notebook: str
@@ -96,21 +96,21 @@ class Recorded:
     runs: list[dict]
 
     def frame(self) -> pd.DataFrame:
-        """The metrics of the runs, a row a run."""
+        """Return the metrics of the runs, one row per run."""
         return pd.DataFrame([run["metrics"] for run in self.runs])
 
     def table(self, metrics: list[str] | None = None) -> pd.DataFrame:
-        """Mean and standard deviation over the runs, one row a metric.
+        """Return mean and standard deviation over the runs, one row per metric.
 
         Args:
-            metrics: which ones and in which order; by default every metric that is a single number in every run.
+            metrics: names of metrics, in the order of the rows; by default every metric that is a number in every run.
 
         Returns:
-            A frame indexed by metric with the columns `mean`, `sd` (over runs, with n - 1 below the sum; NaN for a
-            single run) and `runs`.
+            A frame indexed by metric with the columns `mean`, `sd` (with n − 1 in the denominator; NaN for a single
+            run) and `runs`.
 
         Raises:
-            KeyError: a metric that no run recorded.
+            KeyError: no run recorded a metric.
         """
         frame = self.frame()
         if metrics is None:
@@ -123,7 +123,10 @@ class Recorded:
 
 
 def recorded(notebook: str) -> Recorded:
-    """The runs of ``notebook`` on MovieLens-1M that ``make record`` stored.
+    """Read the runs of ``notebook`` on MovieLens-1M that ``make record`` stored.
+
+    Args:
+        notebook: its name, such as "07_training".
 
     Raises:
         FileNotFoundError: nothing is stored for this notebook.
@@ -145,7 +148,7 @@ def recorded(notebook: str) -> Recorded:
 
 
 def measurements(task: str) -> pd.DataFrame:
-    """What ``make bench`` stored for a task in ``benchmarks/results.json``, a row a measurement.
+    """Read what ``make bench`` stored for a task in ``benchmarks/results.json``, one row per measurement.
 
     Raises:
         FileNotFoundError: there is no such file; it belongs to the repository, not to the installed package.

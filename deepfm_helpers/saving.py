@@ -1,7 +1,7 @@
-"""One file that holds a trained model and its fields: the weights, and which value has which id (chapter 12).
+"""Saves a trained model with its fields, that is, with the ids of their values, in one file (chapter 12).
 
-It is the `.keras` archive that Keras writes, with one member more, `features.json`. So the two cannot part, and
-Keras alone can read the model too.
+The file is the `.keras` archive that Keras writes, with one more member, `features.json`. So model and fields stay
+together, and Keras alone can still read the model.
 
 >>> from deepfm_helpers import datasets, features, models, saving
 >>> data = datasets.planted(n_users=40, n_movies=30, n_ratings=300)
@@ -34,11 +34,11 @@ def save(model, features: Sequence[Feature], path: str | Path) -> None:
 
     Args:
         model: a Keras model, such as the last of `models.deep_fm_model`.
-        features: the fields it was built with.
-        path: of the file; it ends in ".keras".
+        features: the fields with which the model was built.
+        path: path of the file, which ends in ".keras".
 
     Raises:
-        ValueError: the path has another ending, or the model has other inputs than the fields.
+        ValueError: the path has another ending, or the inputs of the model are not those of the fields.
     """
     path = Path(path)
     if path.suffix != ".keras":
@@ -57,7 +57,10 @@ def save(model, features: Sequence[Feature], path: str | Path) -> None:
 
 
 def load(path: str | Path) -> tuple:
-    """Reads what `save` wrote: the model, not compiled, and its fields, a tuple of `features.Feature`.
+    """Reads what `save` wrote.
+
+    Returns:
+        The model, not compiled, and its fields, a tuple of `features.Feature`.
 
     Raises:
         FileNotFoundError: there is no such file.

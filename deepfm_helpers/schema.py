@@ -35,7 +35,7 @@ COLUMNS = {
 
 
 class DataError(ValueError):
-    """Data that cannot be used: the message says what is wrong, where, and what to do next."""
+    """Raised for data that cannot be used; the message says what is wrong, where, and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Provenance:
     """Where a dataset's bytes came from.
 
     Attributes:
-        source: in words.
-        files: {file name: SHA-256} of the files that were read.
-        fingerprint: SHA-256 over the content of the frames, see `fingerprint`.
+        source: the place, in words.
+        files: name -> SHA-256 of each file that was read.
+        fingerprint: SHA-256 of the content of the frames, see `fingerprint`.
     """
 
     source: str
@@ -55,7 +55,7 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MovieLens:
-    """A dataset in the book's form.
+    """A dataset in the form that the book uses.
 
     Attributes:
         name: "ml-100k", "ml-1m", "planted" or "planted-small".
@@ -82,10 +82,11 @@ class MovieLens:
 
 
 def fingerprint(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame) -> str:
-    """SHA-256 over the content of the three frames, in row order and whatever their index.
+    """Return the SHA-256 of the content of the three frames, as 64 hexadecimal digits.
 
-    Numbers enter as little-endian bytes and text as UTF-8 lines, so the same content has the same fingerprint
-    on every platform and whichever published format it was read from. Missing values have a mark of their own.
+    The order of the rows counts, the index does not. Numbers enter as little-endian bytes and text as UTF-8 lines, so
+    the same content has the same fingerprint on every platform and in every published format. A missing value enters
+    as a mark of its own.
     """
     digest = hashlib.sha256()
     for table, frame in {"ratings": ratings, "movies": movies, "users": users}.items():

@@ -1,7 +1,7 @@
-"""Scores of all pairs from what each user and each film brings, exact to rounding (chapter 12).
+"""Scores all pairs of user and film from what each user and each film contributes, exact to rounding (chapter 12).
 
 The second order across the two sides is one product of matrices (equation eq-topn-split), and the network needs one
-maximum a layer for a pair (equation eq-topn-hidden).
+maximum per layer for a pair (equation eq-topn-hidden).
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ SMALL_PRODUCT = 2**18  # multiplications up to which OpenBLAS keeps a product on
 
 
 class Side(NamedTuple):
-    """What n users or films bring to a score: weight and own pairs (n,), vector (n, k), hidden (n, h)."""
+    """What n users or films contribute to a score.
+
+    Attributes:
+        first: sums of their weights, (n,).
+        own: sums of the pairs among their own fields, (n,).
+        vector: sums of their vectors, (n, k).
+        hidden: their half of the first hidden layer, (n, h).
+    """
 
     first: np.ndarray
     own: np.ndarray
@@ -24,14 +31,14 @@ class Side(NamedTuple):
     hidden: np.ndarray
 
     def take(self, rows) -> Side:
-        """The side of some of the rows."""
+        """Returns the side of some of the rows."""
         return Side(*(a[rows] for a in self))
 
 
 class Films(NamedTuple):
-    """The side of some films, and what the network needs of it: −t of each layer in tiles, and a constant each.
+    """The side of some films, prepared for the network: −t of each layer in tiles, and one constant per film.
 
-    A tile is so small that its products stay on the thread that asks for them.
+    The products of a tile are so small that they stay on the thread that asks for them.
     """
 
     side: Side
@@ -40,18 +47,18 @@ class Films(NamedTuple):
 
 
 class Scorer:
-    """The parts of a trained model after the vectors.
+    """Computes the parts of a trained model from the vectors on.
 
     Args:
         model: a whole model of `models`.
 
     Attributes:
-        weights: by part, see `anatomy.head`.
+        weights: part -> weight, see `anatomy.head`.
         bias: the constant of the score, in stars.
-        kernel: of the first layer of the network, (p · k, h); None without a network.
+        kernel: kernel of the network's first layer, (p · k, h); None without a network.
 
     Raises:
-        ValueError: the model is of another kind, or its deep part ends in something else than None or "relu".
+        ValueError: the model is of another kind, or its deep part has another activation than None or "relu".
     """
 
     def __init__(self, model):
@@ -66,7 +73,7 @@ class Scorer:
         self._lowest = 0.0 if last == "relu" else -np.inf
 
     def films(self, side: Side) -> Films:
-        """Films made ready for scores."""
+        """Prepares films for `scores` and `parts`."""
         n, h = side.hidden.shape
         tile = max(1, SMALL_PRODUCT // max((kernel.size for kernel, _ in self._rest), default=1))
         tile = min(tile, max(1, n))
@@ -79,7 +86,7 @@ class Scorer:
         return Films(side, floors, shift[:n].sum(axis=1))  # of one column, or of none
 
     def scores(self, user: Side, films: Films) -> np.ndarray:
-        """Scores of all pairs, in stars, float32 (users, films)."""
+        """Computes the scores of all pairs, in stars, float32 (users, films)."""
         film = films.side
         first, second, deep = (np.float32(self.weights.get(part, 0.0)) for part in anatomy.PART_LAYERS)
         scores = _product(second * user.vector, film.vector.T)
@@ -90,7 +97,7 @@ class Scorer:
         return scores
 
     def parts(self, user: Side, films: Films) -> dict[str, np.ndarray]:
-        """What each part adds to each score, in stars: name -> float32 (users, films)."""
+        """Computes what each part adds to each score, in stars: name -> float32 (users, films)."""
         film = films.side
         formulas = {
             "first_order": lambda: user.first[:, None] + film.first,
@@ -101,10 +108,10 @@ class Scorer:
 
     @np.errstate(invalid="ignore")  # OpenBLAS may raise the flag on finite numbers
     def _deep(self, user: np.ndarray, films: Films) -> np.ndarray:
-        """The network from the sum of two hidden halves on, (users, films).
+        """Computes the network from the sum of two hidden halves on, (users, films).
 
         relu(s + t) is max(s, −t) + t, and what "+ t" adds after the next layer depends on the film alone. So
-        a pair costs one maximum a layer, and the products.
+        a pair costs one maximum per layer, and the products.
         """
         works = [np.empty_like(floor) for floor in films.floors]
         out = np.empty((len(user), len(films.constant)), "f4")
@@ -118,7 +125,7 @@ class Scorer:
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a @ b in stacks of a few rows, so that the product stays on the thread that asks for it."""
+    """Computes a @ b in stacks of a few rows, so that the product stays on the thread that asks for it."""
     rows = max(1, SMALL_PRODUCT // max(1, b.size))
     stacks = np.zeros((-(-len(a) // rows) * rows, a.shape[1]), a.dtype)
     stacks[: len(a)] = a

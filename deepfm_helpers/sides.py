@@ -1,4 +1,4 @@
-"""One side of a model, all users or all films: what their fields hold, for those unrated and new ones too."""
+"""Cuts one side, users or films, out of a model: what their fields hold, also for those new or without a rating."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from deepfm_helpers.scoring import Side
 
 
 class Embedded(NamedTuple):
-    """The p fields of n users or films: weights (n, p), vectors (n, p, k), pairs inside a field (n, p)."""
+    """The p fields of n users or films, looked up: weights (n, p), vectors (n, p, k), pairs inside a field (n, p)."""
 
     first: np.ndarray
     vectors: np.ndarray
     within: np.ndarray
 
     def mixed(self, shares: np.ndarray) -> Embedded:
-        """The mixture Σ share · row, arrays (p,), (p, k) and (p,)."""
+        """Returns the mixture Σ share · row, arrays (p,), (p, k) and (p,)."""
         return Embedded(*(np.tensordot(shares, a, 1) for a in self))
 
     def put(self, rows, fields: Sequence[int], other: Embedded) -> None:
-        """Takes some fields of some rows from `other`, of one row or of as many."""
+        """Replaces some fields of some rows by those of `other`, which has one row or as many as these."""
         for mine, its in zip(self, other, strict=True):
             mine[np.ix_(np.atleast_1d(rows), fields)] = (
                 its[..., fields, :] if mine.ndim == 3 else its[..., fields]
@@ -33,29 +33,32 @@ class Embedded(NamedTuple):
 
 
 class Half:
-    """The users or the films of a dataset, as the fields of a model that are theirs describe them.
+    """The users or the films of a dataset, as their fields of a model describe them.
 
-    The weights of an id without a training row were never trained. In its place stands the average over the training
-    rows, so that the other fields decide.
+    The weights of an id without a training row were never trained. The average over the training rows takes their
+    place, so that the other fields decide.
 
     Args:
         owner: "user" or "film".
         model: a whole model of `models`.
-        features: its fields, in the order of its inputs.
+        features: the fields of the model, in the order of its inputs.
         frame: the users or films.
         ids: the uid or mid of every training row.
-        kernel: of the first layer of the network, see `scoring.Scorer`.
+        kernel: kernel of the network's first layer, see `scoring.Scorer`.
 
     Attributes:
         key: "uid" or "mid".
         frame: the frame sorted by id; positions in arrays count its rows.
         fields: the fields of this side.
-        own: positions of the fields that depend on the id.
-        rows: training rows of each user or film.
-        at: the position of the user or film of each training row.
-        embedded: the fields of all rows of the frame.
+        own: positions, in `fields`, of the fields that depend on the id.
+        rows: number of training rows of each user or film.
+        at: position of the user or film of each training row.
+        embedded: the fields of all rows of the frame, looked up.
         average: the fields averaged over the training rows.
-        side: what all rows of the frame bring to a score.
+        side: what all rows of the frame contribute to a score.
+
+    Raises:
+        ValueError: there is no training row, or see `positions`.
     """
 
     def __init__(self, owner, model, features, frame: pd.DataFrame, ids: pd.Series, kernel):
@@ -76,7 +79,7 @@ class Half:
         self.side = self.sum_up(self.embedded)
 
     def embed(self, frame: pd.DataFrame) -> Embedded:
-        """Looks the fields up in the model."""
+        """Looks up the fields of a frame's rows in the model."""
         from deepfm_helpers._keras import keras
 
         found = self._probe({f.input_name: f.encode(frame) for f in self.fields}, training=False)
@@ -96,17 +99,17 @@ class Half:
         )
 
     def sum_up(self, embedded: Embedded) -> Side:
-        """Adds the fields of each row up, and takes them through their half of the first hidden layer."""
+        """Adds up the fields of each row, and takes them through their half of the first hidden layer."""
         first, vectors, within = embedded
         total = vectors.sum(axis=1)
         own = 0.5 * (np.square(total) - np.square(vectors).sum(axis=1)).sum(axis=1) + within.sum(axis=1)
         return Side(first.sum(axis=1), own, total, vectors.reshape(len(first), -1) @ self._kernel)
 
     def described(self, description: Mapping) -> Embedded:
-        """One row from a description, column -> value; a field that it does not settle is the average.
+        """Looks up one row from a description, column -> value; a field that it does not determine is the average.
 
         Raises:
-            ValueError: a column without a field, or a value that its field does not know.
+            ValueError: the model has no field for a column, or the field does not know the value.
         """
         leaves = [f for whole in self.fields for f in _leaves(whole) if f.column != self.key]
         known = list(dict.fromkeys(f.column for f in leaves))
@@ -122,11 +125,11 @@ class Half:
         return embedded
 
     def positions(self, ids: Sequence[int]) -> np.ndarray:
-        """Rows of the frame with these ids.
+        """Returns the positions in the frame of these ids.
 
         Raises:
-            TypeError: an id is no number.
-            ValueError: an id is not there.
+            TypeError: an id is not a number.
+            ValueError: the frame lacks an id.
         """
         ids = np.atleast_1d(ids)
         hint = "; describe someone new with a dict, see new_user" if self.key == "uid" else ""
@@ -143,7 +146,7 @@ class Half:
         return rows
 
     def _open(self, model, features: Sequence[Feature], kernel) -> None:
-        """Takes what is needed out of the model: a probe for the fields, and their half of the first layer."""
+        """Takes two things out of the model: a probe that looks up the fields, and their half of the first layer."""
         from deepfm_helpers._keras import keras
 
         inputs = {i.name: i for i in model.inputs}
@@ -163,7 +166,7 @@ class Half:
 
 
 def _check_value(field: Feature, value) -> None:
-    """Raises ValueError, with the choices, for a value that the field does not know."""
+    """Raises ValueError, with the possible values, for a value that the field does not know."""
     try:
         values = field.read(value)
     except (TypeError, AttributeError):  # of a type that the field cannot read
@@ -176,10 +179,10 @@ def _check_value(field: Feature, value) -> None:
 
 
 def _leaves(field: Feature) -> list[Feature]:
-    """The field itself, or the fields that it crosses."""
+    """Returns the field itself, or the fields that it crosses."""
     return [leaf for part in getattr(field, "parts", ()) for leaf in _leaves(part)] or [field]
 
 
 def _columns(field: Feature) -> set[str]:
-    """The columns that settle the value of a field."""
+    """Returns the columns that determine the value of a field."""
     return {leaf.column for leaf in _leaves(field)}

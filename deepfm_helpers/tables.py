@@ -1,12 +1,16 @@
-"""Tables as the book prints them."""
+"""Format tables as the book prints them."""
 
 import pandas as pd
 
 
 def as_text(table: pd.DataFrame, decimals: int = 4) -> pd.DataFrame:
-    """A table as it is printed: whole and large numbers with commas, others with so many decimals, – for none.
+    """Return a table as text: whole and large numbers with commas, others with decimals, – for a missing one.
 
-    Underscores in names become spaces, so that a head can wrap; an index loses its own name.
+    Underscores in names become spaces, so that a heading can wrap; the names of index and columns are dropped.
+
+    Args:
+        table: numbers and texts.
+        decimals: digits after the point for numbers below 10,000 that are not whole.
     """
 
     def cell(value: object) -> str:

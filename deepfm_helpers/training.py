@@ -1,4 +1,4 @@
-"""How models are trained: compile, fit, stop early, keep the best weights (chapter 7)."""
+"""Trains models: compiles and fits them, stops early, keeps the best weights (chapter 7)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def set_seed(seed: int, deterministic: bool = True) -> None:
     The same seed on the same machine then gives the same weights; on another processor they may differ a little.
 
     Args:
-        seed: any whole number from 0 on.
-        deterministic: use only kernels that always compute in the same order. TensorFlow keeps to that for the rest
-            of the process, and then compiles nothing with XLA: `jit_compile` needs False in every call.
+        seed: a whole number from 0 on.
+        deterministic: use only kernels that always compute in the same order. This setting of TensorFlow lasts as long
+            as the process and rules out XLA: `jit_compile` then has to be False or None in every call.
     """
     with native_stderr_discarded():  # Keras loads TensorFlow here, on any backend
         keras.utils.set_random_seed(seed)
@@ -46,22 +46,25 @@ def compile_model(
     steps_per_execution: int | None = None,
     jit_compile: bool | None = None,
 ) -> keras.Model:
-    """Compiles for squared error with Adam; the metric `rmse` is in stars and does not include penalties.
+    """Compiles a model for squared error with Adam; its metric `rmse` is in stars and does not include penalties.
 
     Args:
-        model: maps inputs to a score (None, 1).
+        model: a model from inputs to a score (None, 1).
         learning_rate: a number or a Keras learning-rate schedule.
-        averaging: momentum of a running mean of the weights, 0 for none; the mean goes back over about
+        averaging: momentum of a running mean of the weights, 0 for none; the mean covers about the last
             1 / (1 - averaging) steps. Keras puts the means in place of the weights when `fit` ends.
-        steps_per_execution: how many steps run between two calls of the callbacks; does not change the result. None:
-            one. On JAX there is no other choice.
-        jit_compile: compile the step with XLA. None: only on JAX, where there is no other choice. In TensorFlow
-            compiling takes seconds for each new shape of a batch; after that a step takes about half its time. With
-            dropout it is very slow there on a processor.
+        steps_per_execution: number of steps between two calls of the callbacks; it does not change the result. None
+            means 1, the only choice on JAX.
+        jit_compile: whether to compile the step with XLA. None means yes on JAX, where there is no other choice, and no
+            elsewhere. TensorFlow compiles for seconds at each new shape of a batch; then a step takes about half the
+            time. With dropout, TensorFlow's XLA is very slow on a CPU.
+
+    Returns:
+        The model.
 
     Raises:
-        ValueError: `jit_compile` after `set_seed` has asked for deterministic kernels; on JAX, `jit_compile` False or
-            more steps per execution than one; or a layer that computes in half precision.
+        ValueError: `jit_compile` is True although `set_seed` has asked for deterministic kernels; on JAX, `jit_compile`
+            is False or there are several steps per execution; or a layer computes in half precision.
         RuntimeError: see `processes.share`.
     """
     weighted = processes.share(model).devices > 1  # see `Batches`
@@ -90,7 +93,7 @@ def compile_model(
             "jit_compile=True: Keras cannot use XLA here; if set_seed was called in this process, restart it and call "
             "set_seed(seed, deterministic=False)"
         )
-    model.optimizer.build(model.trainable_variables)  # or else TensorFlow traces the first step twice
+    model.optimizer.build(model.trainable_variables)  # otherwise TensorFlow traces the first step twice
     return model
 
 
@@ -113,38 +116,37 @@ def train(
 ) -> pd.DataFrame:
     """Fits a model and leaves it with the weights of its best epoch on the validation rows.
 
-    With a `folder` a run survives the end of its process. Called again with the same arguments after a kill, `train`
-    goes on after the last finished epoch, to the same numbers as a run that nothing interrupted. `epochs` may be
-    larger in the second call; `steps_per_execution`, `tensorboard` and `callbacks` are not compared. Called again
-    after a run that came to its end, `train` starts afresh. Another run than the one in the folder is refused.
+    With a `folder`, a run survives the end of its process. If the process was killed, the same call goes on after the
+    last finished epoch and gives the same numbers as a run that nothing interrupted; `epochs` may be larger in it, and
+    `steps_per_execution`, `tensorboard` and `callbacks` may differ. After a run that came to its end, the same call
+    starts afresh. `train` refuses a folder that holds another run.
 
     On JAX several processes can train together, see `processes.start`: each calls `train` with the same arguments.
     `batch_size` counts the rows of all of them. The result is that of one process but for rounding, and a run that was
-    killed may go on in another number of processes. Only the first one writes; callbacks run in all. Where a batch does
-    not divide equally, the epoch's `loss`, as a mean over batches, counts it as a few rows longer than it is.
+    killed may go on in another number of processes. Only the first process writes; callbacks run in all. The `loss` of
+    an epoch, a mean over batches, gives a batch that does not divide equally the weight of a slightly larger one.
 
     Args:
-        model: from `models`; it is compiled here.
+        model: a model of `models`; `train` compiles it.
         train_xy, valid_xy: (inputs, ratings) from `features.df2xy`. Without validation rows all epochs run
             and the last weights stay.
-        epochs: at most so many passes over the training rows.
+        epochs: largest number of passes over the training rows.
         batch_size: rows in a batch.
-        learning_rate, averaging, steps_per_execution, jit_compile: see `compile_model`. With averaging it is the
-            running mean of the weights that is validated, and that the model is left with. `steps_per_execution` None
-            stands for 16 here, but on JAX for 1.
-        patience: stop after this many epochs in a row without a lower validation RMSE.
-        seed: fixes the order of the rows and what dropout drops, epoch by epoch.
-        folder: where `history.csv` and weights are kept, see `checkpoints`; in the end the weights are in
+        learning_rate, averaging, steps_per_execution, jit_compile: see `compile_model`. With averaging, the running
+            means of the weights are validated and kept. For `steps_per_execution`, None means 16 here, and 1 on JAX.
+        patience: number of epochs in a row without a lower validation RMSE after which training stops.
+        seed: fixes, epoch by epoch, the order of the rows and what dropout drops.
+        folder: where `history.csv` and the weights are kept, see `checkpoints`; in the end the weights are in
             `best.weights.h5`.
-        tensorboard: also write TensorBoard logs to `folder/tensorboard`.
+        tensorboard: whether to write TensorBoard logs to `folder/tensorboard` too.
         callbacks: further Keras callbacks.
 
     Returns:
-        One row per epoch, with epoch (from 1), loss (with penalties), rmse, val_loss, val_rmse, seconds.
+        One row per epoch with epoch (from 1), loss (stars², with penalties), rmse (stars), val_loss, val_rmse, seconds.
 
     Raises:
-        ValueError: no rows, arrays that do not fit together, or a number in them that is not finite; another run in
-            the folder, or a damaged one; `tensorboard` without a folder; processes that train together but were asked
+        ValueError: there are no rows, the arrays do not fit together, or a number in them is not finite; the folder
+            holds another run or a damaged one; `tensorboard` needs a folder; processes that train together were asked
             for different runs; or see `compile_model`.
         FloatingPointError: a loss is not finite at the end of an epoch. The epochs before it stay in the folder.
         RuntimeError: another process trains in the folder; one of the processes that train together has failed; or
@@ -213,7 +215,7 @@ def train(
 
 
 def _named(model: keras.Model, name: str, xy: Arrays) -> dict[str, np.ndarray]:
-    """The arrays of some rows under names for messages; refuses what cannot be trained on."""
+    """Returns the arrays of some rows under names for messages; refuses arrays that cannot be trained on."""
     x, y = xy
     if len(y) == 0:
         raise ValueError(f"{name} holds no rows; check the split")
@@ -237,13 +239,13 @@ def _named(model: keras.Model, name: str, xy: Arrays) -> dict[str, np.ndarray]:
 
 
 class _Keeper(keras.callbacks.Callback):
-    """Deals the rows of each epoch, keeps history and weights, and stops when patience is out.
+    """Deals the rows of each epoch, keeps history and weights, and stops when patience runs out.
 
     Args:
-        batches: gets the number of each epoch.
+        batches: the batches, which are told the number of each epoch.
         patience: see `train`; None: never stop.
-        rows: one dict for each finished epoch; filled here.
-        kept: the folder, if there is one; without it the best weights are kept in memory.
+        rows: one dict for each finished epoch; this callback appends to it.
+        kept: the folder of the run; None: the best weights are kept in memory.
     """
 
     def __init__(
@@ -287,7 +289,7 @@ class _Keeper(keras.callbacks.Callback):
         )
 
     def leave_best(self, model: keras.Model) -> None:
-        """Gives the model the best weights; in the folder only they and the history stay."""
+        """Gives the model the best weights; removes from the folder all but these weights and the history."""
         if not self.rows:
             return
         if self.kept:

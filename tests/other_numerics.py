@@ -1,4 +1,4 @@
-"""Numerical conditions unlike those of this machine, in which every result that is told has to be the same.
+"""Numerical conditions unlike those of this machine, under which every stated result has to hold.
 
 Another processor adds the same floats in another order. Here the libraries are told to do so: as a module
 this file gives the environment for that, as a script it prints what each library computes, down to the last digit.

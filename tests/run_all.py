@@ -1,4 +1,4 @@
-"""Run every check, whatever the ones before it said, and end with one summary; exits 1 if any failed.
+"""Run every check, even if earlier ones failed, and end with one summary; exit with 1 if any failed.
 
 ``python tests/run_all.py "unit tests" browser`` runs some of them; with ``--other-numerics`` they run as on another
 processor.

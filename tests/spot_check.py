@@ -1,4 +1,4 @@
-"""One recorded run, another one with each commit, is made again and compared with what is stored of it."""
+"""Make one recorded run again, a different one for each commit, and compare it with what is stored."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,10 +10,10 @@ from deepfm_helpers.records import RECORD_MIME, Recorded
 from deepfm_helpers.sweeps import plans, runs
 
 BUDGET = 240
-"""A run that took longer when it was recorded, in seconds, is not made again."""
+"""A run that took more seconds than this when it was recorded is not made again."""
 
 ROUNDED = 5e-6
-"""How far a stored number may be from the recorded one, relative to its size: records keep six digits."""
+"""How far a stored number may be from the recorded one, relative to its size; records keep six digits."""
 
 
 def choose(commit: str, among: Mapping[str, Recorded]) -> tuple[str, dict] | None:

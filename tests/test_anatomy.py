@@ -1,4 +1,4 @@
-"""The one module that knows a model's layers by name, and that it is the only one."""
+"""The module that knows a model's layers by name: what it finds, and that no other module knows them."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the script of the page "The model, live" holds, and what it must not."""
+"""What the script of the page "The model, live" holds, and what it must not hold."""
 
 import json
 from dataclasses import replace

@@ -124,7 +124,7 @@ def change(here: Checkout, **changes) -> None:
 def test_a_record_of_todays_code_data_and_versions_with_all_its_runs_is_not_stale(books, capsys):
     assert recording.stale(books) == {}
     assert recording.main(["--stale"], books) == 0
-    assert capsys.readouterr().out == "all records are of today\n"
+    assert capsys.readouterr().out == "all records are up to date\n"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_stale_record_is_told_with_the_reason(books, capsys, changes, told):
     change(books, **changes)
     assert recording.stale(books) == {"01_one": [told]}
     assert recording.main(["--stale", "01"], books) == 1
-    assert f"01_one: {told}\n1 records are not of today's" in capsys.readouterr().out
+    assert f"01_one: {told}\n1 records were not made with today's" in capsys.readouterr().out
 
 
 def test_changed_code_makes_a_record_stale_and_a_changed_sentence_does_not(books):

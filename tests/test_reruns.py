@@ -178,7 +178,7 @@ def test_every_parameter_of_a_chapter_moves_a_recorded_number(path, tmp_path, wa
     for name in declared:
         try:
             if not moved(base, run(path if name == "dataset" else recording, **{name: OTHER[name]})):
-                idle[name] = "moves nothing that is recorded"
+                idle[name] = "changes nothing that is recorded"
         except (kernels.RunFailed, AssertionError) as error:
             idle[name] = str(error)
     assert idle == {}

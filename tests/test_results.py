@@ -408,7 +408,7 @@ def test_notebooks_can_be_compared_and_are_never_mixed(tmp_path):
 @pytest.mark.parametrize(
     ("about", "said"),
     [
-        ({"threads": 2}, r"threads, which can move a metric: 1 \(12 runs\), 2 \(1 runs\)"),
+        ({"threads": 2}, r"threads, which can change a metric: 1 \(12 runs\), 2 \(1 runs\)"),
         ({"processor": "another"}, "processor"),
         ({"kernel": "cold"}, "kernel"),
         ({"digest": "f" * 16}, "digest"),

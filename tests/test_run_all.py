@@ -1,4 +1,4 @@
-"""The conditions of the stage "other numerics" act, and where they do not, the stage does not pass."""
+"""The stage "other numerics" changes digits in every library, and does not pass where it cannot."""
 
 import platform
 

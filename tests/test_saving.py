@@ -1,4 +1,4 @@
-"""A saved model and its fields: they come back as they were, never half written, and damage is said."""
+"""A saved model and its fields: they come back as they were, never half written, and damage is reported."""
 
 import os
 import subprocess

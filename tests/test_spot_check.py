@@ -1,4 +1,4 @@
-"""The run that is made again for a commit: how it is chosen, what is told of it, and the check itself."""
+"""The run that is made again for a commit: how it is chosen, what is reported, and the check itself."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stored outputs are compared by a tool that lets another processor's digits pass and does notice a wrong output."""
+"""The comparison of stored outputs accepts the digits of another processor and notices a wrong output."""
 
 import copy
 import re

@@ -1,4 +1,4 @@
-"""A warm kernel is a cold one in all that a notebook, or who runs it, can see; and none is left behind."""
+"""Warm kernels: neither a notebook nor its caller can tell them from cold ones, and none is left behind."""
 
 import json
 import os

@@ -1,1 +1,1 @@
-"""One file for each system that is timed, run as a process of its own; `protocol` is what they speak."""
+"""The systems that are timed, one file each, which runs as a process of its own; `protocol` says how they answer."""

@@ -15,7 +15,7 @@ SOON = recipes.changed(recipes.WITHOUT_HISTORY, {"training": {"learning_rate": 0
 
 
 def train(request: dict) -> None:
-    """`fit` on six fields, at the architecture of the request, in turns of `protocol.epoch_turns`."""
+    """Train on six fields, with the architecture of the request, in turns of `protocol.epoch_turns`."""
     jit_compile = request.get("jit_compile", False)
     training.set_seed(request["seed"], deterministic=not jit_compile)
     data, rows, _ = splits.load(request["data"], request["how"], request["split"])
@@ -42,9 +42,9 @@ def train(request: dict) -> None:
 
 
 def reach(request: dict) -> None:
-    """Seconds from rows in memory until the test RMSE, looked at after each epoch, is at most `target`.
+    """Measure the seconds from rows in memory until the test RMSE after an epoch is at most `target`.
 
-    Of the DeepFM without history and time, whose fields do not depend on the training rows.
+    The model is the DeepFM without history and time, whose fields do not depend on the training rows.
     """
     data, rows, test = splits.load(request["data"], request["how"], request["split"])
     fields = splits.fields(data)
@@ -56,7 +56,7 @@ def reach(request: dict) -> None:
 
 
 class _Until(keras.callbacks.Callback):
-    """Notes when the RMSE on some rows first was at most a target; the looks at it do not count."""
+    """Notes when the RMSE on some rows is first at most a target; the time to compute the RMSE does not count."""
 
     def __init__(self, target: float, x: list, y: np.ndarray):
         super().__init__()
@@ -66,7 +66,7 @@ class _Until(keras.callbacks.Callback):
         looked = time.perf_counter()
         swap = keras.callbacks.SwapEMAWeights()
         swap.set_model(self.model)
-        swap.on_test_begin()  # the running means; what it does at the start of `predict` it does not undo
+        swap.on_test_begin()  # swaps the running means in; a swap at the start of `predict` is never undone
         scores = self.model.predict(self.x, batch_size=16_384, verbose=0)
         swap.on_test_end()
         self.error = evaluation.rmse(self.y, np.clip(scores.ravel(), 1, 5))
@@ -76,9 +76,9 @@ class _Until(keras.callbacks.Callback):
 
 
 def scale(request: dict) -> None:
-    """Trains on planted ratings, in turns of some steps.
+    """Train on planted ratings, in turns of some steps.
 
-    `rows_per_second` is that of a whole epoch, one shuffle of all rows and all steps, at the pace of a turn.
+    `rows_per_second` is that of a whole epoch at the pace of a turn: one shuffle of all rows, and all steps.
     """
     training.set_seed(request["seed"])
     started = time.perf_counter()
@@ -112,10 +112,10 @@ def scale(request: dict) -> None:
 
 
 class _Pace(keras.callbacks.Callback):
-    """Hands on the seconds and processor seconds of a step, the mean of `steps` of them, until that is enough.
+    """Passes on the mean wall and processor seconds of a step over `steps` steps, turn by turn, until it is stopped.
 
-    Time between two epochs is not counted, nor the beginning of an epoch or a turn. The first 32 steps, in which
-    TensorFlow compiles, only end a turn's waiting.
+    The time between two epochs does not count, nor does the beginning of an epoch or of a turn. The first 32 steps, in
+    which TensorFlow compiles, are not timed.
     """
 
     def __init__(self, steps: int, answer: Callable[[float, float], bool]):

@@ -1,8 +1,8 @@
 """This book's models and baselines, called as a reader would call them, for their errors: the task rmse.
 
-`MODELS` holds what it can name: functions of the dataset, the training rows and seeds that yield a
-`recipes.Fitted`, or something else with its `predict` and `parameters`, for each seed. A new model of the book needs
-one more entry.
+`MODELS` holds what the task can name: functions of the dataset, the training rows and seeds that yield, for each
+seed, a `recipes.Fitted` or something else with a `predict` and `parameters`. A new model of the book needs one more
+entry.
 """
 
 import time
@@ -29,31 +29,31 @@ class Untrained(NamedTuple):
 
 
 def constant(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Untrained]:
-    """The mean of the training rows."""
+    """Yield for each seed the mean of the training rows, as a model."""
     for _ in seeds:
         yield Untrained(lambda frame: np.full(len(frame), rows.rating.mean()), 1)
 
 
 def offsets(data: datasets.MovieLens, rows: pd.DataFrame, seeds: Iterable[int]) -> Iterator[Untrained]:
-    """Mean, film offset and user offset."""
+    """Yield for each seed the sum of mean, film offset and user offset, as a model."""
     parameters = 1 + rows.uid.nunique() + rows.mid.nunique()
     for _ in seeds:
         yield Untrained(lambda frame: np.clip(evaluation.bias_predictions(rows, frame), 1, 5), parameters)
 
 
 def recipe(made: dict, build: Callable | None = None) -> Callable:
-    """A model of `MODELS` that follows a recipe of `deepfm_helpers.recipes`."""
+    """Return a model of `MODELS` that follows a recipe of `deepfm_helpers.recipes`."""
     return lambda data, rows, seeds: recipes.members(made, data, rows, seeds, build)
 
 
 def wide_deep(features, **options) -> keras.Model:
-    """Wide & Deep: crosses go to the wide side alone."""
+    """Build Wide & Deep; crosses go to the wide side alone."""
     crosses = [field for field in features if isinstance(field, Cross)]
     return models.wide_deep_model([f for f in features if f not in crosses], crosses, **options)
 
 
 def without(*names: str) -> Callable:
-    """A DeepFM that is given all fields and leaves some of them, by name, unread."""
+    """Return a function that builds a DeepFM with inputs for all fields, of which it does not read those named."""
 
     def build(features, table_l2, **options) -> keras.Model:
         read = [field.name not in names for field in features]
@@ -67,7 +67,7 @@ def without(*names: str) -> Callable:
 
 
 FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
-# For a mean of many: each one fits its rows more closely, and errs more in a way of its own.
+# For a mean of many models: each fits its rows more closely, and the errors are less alike.
 WEAKER = recipes.changed(FULL, {"penalty": {"times": 0.7}})
 NO_STRETCHES = {name: FULL[name] for name in FULL if name != "stretches"}
 PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}

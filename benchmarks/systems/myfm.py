@@ -1,9 +1,9 @@
 """myFM's Bayesian factorization machine by Gibbs sampling, on ids and side information or on all it can use.
 
 Everything about a user (or film) is one relation block, as in the library's own examples: the id, the fields that
-belong to the user (or film), and with "full" the films rated in the training rows (or the users who rated it),
-each divided by the square root of their number. "full" also adds the day of the rating. A prediction is the mean of
-all draws but the first five, cut to 1 to 5 stars, as the library's own callback computes it.
+belong to the user (or film), and with "full" the films that the user rated in the training rows (or the users who rated
+the film), divided by the square root of their number. "full" also adds the day of the rating. A prediction is the mean
+of all draws but the first five, clipped to 1 … 5 stars, as the library's own callback computes it.
 """
 
 import time
@@ -18,19 +18,19 @@ from benchmarks.systems import protocol
 
 
 def one_hot(ids: np.ndarray, width: int) -> sparse.csr_matrix:
-    """Rows of zeros with a one at each id; ids (n,) or (n, slots), where 0 stands for none in a slot."""
+    """Return rows of zeros with a one at each id; ids are (n,) or (n, slots), where 0 stands for an empty slot."""
     ids = np.asarray(ids).reshape(len(ids), -1)
     row, slot = np.nonzero(ids)
     return sparse.csr_matrix((np.ones(len(row)), (row, ids[row, slot])), shape=(len(ids), width))
 
 
 def scaled(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Each row divided by the square root of the number of its ones."""
+    """Divide each row by the square root of the number of its ones."""
     return sparse.diags(1 / np.sqrt(np.maximum(counts.getnnz(axis=1), 1))) @ counts
 
 
 def descriptions(rows: dict, full: bool) -> tuple[list, list]:
-    """What is known about every user id and every film id, as lists of matrices side by side."""
+    """Return what is known about every user id and every film id, as lists of matrices to be put side by side."""
     sizes, owners = protocol.sizes(rows), protocol.owners(rows)
     both = {name: np.concatenate([rows[f"train_{name}"], rows[f"test_{name}"]]) for name in owners}
     about = {}
@@ -55,11 +55,11 @@ def descriptions(rows: dict, full: bool) -> tuple[list, list]:
 
 
 class _Watched(RegressionCallback):
-    """Hands on the test RMSE of the mean of all draws but the first five, after each draw.
+    """Passes on, after each draw, the test RMSE of the mean of all draws but the first five.
 
     Args:
-        after_draw: function of the number of draws, RMSE, seconds and parameters of a draw; True: that is enough.
-        started: `time.perf_counter()` at the start; `seconds` go from there.
+        after_draw: function of the number of draws, RMSE, seconds and parameters of a draw; it returns True to stop.
+        started: `time.perf_counter()` at the start, from which the seconds count.
         looks_count: whether the time to score the test rows is part of the seconds.
     """
 
@@ -79,7 +79,7 @@ class _Watched(RegressionCallback):
 
 
 def sample(request: dict, after_draw: Callable, looks_count: bool) -> None:
-    """Draws the last of `iterations` samples, or fewer once `after_draw` has enough; see `_Watched`."""
+    """Draw as many samples as the largest of `iterations`, or fewer if `after_draw` stops the chain."""
     rows = protocol.table(request["table"])
     started = time.perf_counter()
     full = request["variant"] == "full"
@@ -115,7 +115,7 @@ def sample(request: dict, after_draw: Callable, looks_count: bool) -> None:
 
 
 def rmse(request: dict) -> None:
-    """Answers after each of `iterations` draws of one chain; `parameters` are those of one draw."""
+    """Answer after each of the numbers of draws in `iterations`, of one chain; `parameters` are those of one draw."""
 
     def after_draw(draws: int, error: float, seconds: float, parameters: int) -> bool:
         if draws in request["iterations"]:
@@ -126,7 +126,7 @@ def rmse(request: dict) -> None:
 
 
 def reach(request: dict) -> None:
-    """Answers with the seconds until the RMSE on the test rows is at most `target`; the looks do not count."""
+    """Answer with the seconds until the test RMSE is at most `target`; the time to compute the RMSE does not count."""
     reached = []
 
     def after_draw(draws: int, error: float, seconds: float, parameters: int) -> bool:

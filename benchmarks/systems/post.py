@@ -61,7 +61,7 @@ def build(sizes: dict, k: int, dnn_dim: list[int], dropout: float = 0.5) -> kera
 
 
 def fit(rows: dict, request: dict, *more) -> keras.Model:
-    """Trains as the post does, on 90 % of the training rows, and takes the best weights up again."""
+    """Train as the post does, on 90 % of the training rows, and load the best weights in the end."""
     keras.utils.set_random_seed(request["seed"])
     model = build(protocol.sizes(rows), request["k"], request["dnn_dim"])
     model.compile(loss="mse", optimizer="adam")

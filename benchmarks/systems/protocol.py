@@ -1,9 +1,9 @@
-"""How a system talks to the driver: one JSON line in, one JSON line out, in turn.
+"""The protocol between the driver and a system: one JSON line in, one JSON line out, in turn.
 
 The first line is the request; its "task" names one of the system's functions, which gets the request. Each
-call of `turn(**figures)` answers with one line and waits for the next, so that of all the systems of a task
-only one computes at a time. `turn` returns False when the driver has enough. Everything else that a library
-prints goes to the error stream.
+call of `turn(**figures)` answers with one line and waits for the next, so that only one of the systems of a task
+computes at a time. `turn` returns False when the driver has enough. Whatever else a library prints goes to the error
+stream.
 """
 
 import json
@@ -29,18 +29,18 @@ def serve(**tasks: Callable[[dict], None]) -> None:
 
 
 def turn(**figures) -> bool:
-    """Hand figures to the driver and wait for the next turn; False: no further turn is wanted."""
+    """Hand figures to the driver and wait for the next turn; return False if the driver wants no further turn."""
     print(json.dumps(figures), file=_answers, flush=True)
     return bool(sys.stdin.readline())
 
 
 def keras_tasks(keras, fit: Callable, inputs: Callable) -> dict[str, Callable[[dict], None]]:
-    """The tasks training and rmse of a system that fits a Keras model on the driver's columns.
+    """Return the tasks training and rmse of a system that fits a Keras model to the driver's columns.
 
     Args:
-        keras: the module, of whichever version.
-        fit: function of columns, request and further callbacks; returns the fitted model.
-        inputs: function of columns and "train" or "test"; returns what the model takes.
+        keras: the module keras, of whichever version.
+        fit: function of columns, request and further callbacks that returns the fitted model.
+        inputs: function of columns and "train" or "test" that returns what the model takes.
     """
 
     def training(request: dict) -> None:
@@ -61,32 +61,32 @@ def keras_tasks(keras, fit: Callable, inputs: Callable) -> dict[str, Callable[[d
 
 
 def table(path: str) -> dict[str, np.ndarray]:
-    """The columns that the driver stored."""
+    """Read the columns that the driver stored."""
     with np.load(path) as columns:
         return dict(columns)
 
 
 def sizes(rows: dict) -> dict[str, int]:
-    """Largest id of each field in a table."""
+    """Return the largest id of each field in a table."""
     return {name.removeprefix("size_"): int(rows[name]) for name in rows if name.startswith("size_")}
 
 
 def owners(rows: dict) -> dict[str, str]:
-    """The described fields of a table by name, and whose each is: user, film or rating."""
+    """Return the owner of each described field of a table, by name: user, film or rating."""
     return {name.removeprefix("owner_"): str(rows[name]) for name in rows if name.startswith("owner_")}
 
 
 def rmse(rows: dict, predicted: np.ndarray) -> float:
-    """Test RMSE in stars, of predictions cut to 1 to 5 like the book's."""
+    """Compute the test RMSE in stars, of predictions clipped to 1 … 5 like the book's."""
     predicted = np.clip(np.ravel(predicted).astype("float64"), 1.0, 5.0)
     return float(np.sqrt(np.mean((predicted - rows["test_rating"]) ** 2)))
 
 
 def reached(seconds: float | None, target: float) -> float:
-    """The seconds.
+    """Return the seconds after which the target was reached.
 
     Raises:
-        ValueError: None: the target was not reached.
+        ValueError: the seconds are None: the target was not reached.
     """
     if seconds is None:
         raise ValueError(f"the RMSE never came down to {target}; name a higher --target")
@@ -94,7 +94,7 @@ def reached(seconds: float | None, target: float) -> float:
 
 
 def peak_mib() -> float:
-    """Largest resident memory of this process so far, in MiB."""
+    """Return the largest resident memory of this process so far, in MiB."""
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss would start from the peak of the process that started this one
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 2**10
@@ -104,13 +104,13 @@ def peak_mib() -> float:
 
 
 def epoch_turns(keras, rows: int):
-    """A callback that takes one turn for each second epoch and answers with its training rows per second.
+    """Return a callback that takes a turn every second epoch and answers with the training rows per second.
 
-    The epoch after a turn is not timed: TensorFlow's pipelines begin it the more slowly the longer they have waited.
+    The epoch after a turn is not timed: TensorFlow's pipelines begin it the more slowly, the longer they have waited.
 
-    `rows_per_second`: whole epoch, with shuffling, validation and the callbacks before this one.
-    `training_rows_per_second`: without what comes after the last training step.
-    `rows_per_cpu_second`: whole epoch, by the processor time of all threads: little disturbed by others.
+    `rows_per_second` counts the whole epoch, with shuffling, validation and the callbacks before this one;
+    `training_rows_per_second` leaves out what comes after the last training step; `rows_per_cpu_second` divides by the
+    processor time of all threads, which other programs hardly disturb.
     """
 
     class EpochTurns(keras.callbacks.Callback):

@@ -1,6 +1,6 @@
-"""Reading MovieLens-1M: this book's verified, checked, joined frames, and the three reads of the post.
+"""Read MovieLens-1M: into this book's verified, checked, joined frames, and with the three reads of the post.
 
-The post's side does less (no hashes, no checks, no join), so the ratio is a lower bound.
+The post's reads do less (no hashes, no checks, no join), so the ratio is a lower bound.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""What executes, checks, builds, prints and publishes the book; ``python -m deepfm_helpers.press --help`` lists it.
+"""Execute, check, build, print and publish the book; ``python -m deepfm_helpers.press --help`` lists the commands.
 
 The press works on a checkout of the book and uses the modules that a reader imports; they never use the press. A
-module here uses only modules that stand above it::
+module here uses only modules on the lines above its own::
 
     checkout, kernels, printing, pages, forking
     digests, checks, addresses, claiming, reruns, warm

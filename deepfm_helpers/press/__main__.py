@@ -21,7 +21,7 @@ def load_data(dataset: str) -> datasets.MovieLens:
 
 
 def describe(data) -> str:
-    """Name, source and fingerprint of a dataset in one line."""
+    """Return name, source and fingerprint of a dataset in one line."""
     return f"{data.name} ({data.provenance.source}), fingerprint {data.provenance.fingerprint[:12]}"
 
 
@@ -50,7 +50,7 @@ def book(here: Checkout, data, workers: int) -> Path:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """What the driver can be asked to do."""
+    """Return the parser of what the driver can be asked to do."""
     parser = argparse.ArgumentParser(prog="python -m deepfm_helpers.press", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -102,12 +102,12 @@ def do(here: Checkout, o: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None, here: Checkout = HERE) -> int:
-    """The command line; returns 0 only if all went well."""
+    """Run the command line; return 0 only if all went well."""
     o = command_line().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a terminal may not know every character of a message
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("deepfm_helpers").setLevel(logging.INFO)  # how a download goes
+    logging.getLogger("deepfm_helpers").setLevel(logging.INFO)  # shows the progress of a download
     try:
         with only_one(here.built):
             do(here, o)

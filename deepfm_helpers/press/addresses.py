@@ -1,4 +1,4 @@
-"""The public addresses of the repository and of the pages, and the copies of the notebooks that Colab opens."""
+"""Find the public addresses of the repository and of the pages, and make the copies of the notebooks for Colab."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _BRANCH = re.compile(r"[\w./-]+")
 
 
 def repository_url(here: Checkout) -> str | None:
-    """The public address of this repository, from DEEPFM_REPOSITORY_URL or the git remote; None if unknown.
+    """Return the public address of this repository, from DEEPFM_REPOSITORY_URL or the git remote; None if unknown.
 
-    Only hosts that the theme can link to count, and a user name or token in the remote is left out.
+    Only hosts count that the theme can link to. A user name or a token in the remote is left out.
     """
     remote = os.environ.get("DEEPFM_REPOSITORY_URL") or here.git("remote", "get-url", "origin")
     match = _REPOSITORY.fullmatch(remote)
@@ -30,10 +30,10 @@ def repository_url(here: Checkout) -> str | None:
 
 
 def site_url(here: Checkout) -> str | None:
-    """The public address of the pages, from DEEPFM_SITE_URL or GitHub's rule for its Pages; None if unknown.
+    """Return the public address of the pages, from DEEPFM_SITE_URL or GitHub's rule for its Pages; None if unknown.
 
     Raises:
-        BuildFailed: DEEPFM_SITE_URL is no address.
+        BuildFailed: DEEPFM_SITE_URL is not an address.
     """
     if address := _named("DEEPFM_SITE_URL", _SITE, "an address such as https://book.org/"):
         return address.rstrip("/") + "/"
@@ -46,16 +46,16 @@ def site_url(here: Checkout) -> str | None:
 
 
 def launch_branch() -> str | None:
-    """The branch that holds the `launch_copies`, from DEEPFM_LAUNCH_BRANCH; None if there is none.
+    """Return the branch that holds the `launch_copies`, from DEEPFM_LAUNCH_BRANCH; None if there is none.
 
     Raises:
-        BuildFailed: a name that no branch should have.
+        BuildFailed: the name has characters other than letters, digits and ./-_.
     """
     return _named("DEEPFM_LAUNCH_BRANCH", _BRANCH, "a branch of letters, digits and ./-_")
 
 
 def _named(variable: str, allowed: re.Pattern, wanted: str) -> str | None:
-    """The value of an environment variable that ends up in the pages."""
+    """Return the value of an environment variable that enters the pages; refuse a value that is not `allowed`."""
     value = os.environ.get(variable)
     if value and not allowed.fullmatch(value):
         raise BuildFailed(f"{variable} = {value!r}: give {wanted}, or unset it")
@@ -63,10 +63,10 @@ def _named(variable: str, allowed: re.Pattern, wanted: str) -> str | None:
 
 
 def launch_copies(here: Checkout) -> Path:
-    """Copies of the notebooks for Colab, whose machines do not know this book: their first code fetches it.
+    """Copy the notebooks for Colab, whose machines lack this book; a first code cell in each copy fetches it.
 
     Returns:
-        The folder that holds them.
+        The folder of the copies.
 
     Raises:
         BuildFailed: the address of the repository is not known.

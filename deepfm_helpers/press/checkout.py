@@ -1,4 +1,4 @@
-"""Where things lie in a checkout of the book, and which notebooks it holds."""
+"""The places of things in a checkout of the book, and the notebooks that it holds."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import yaml
 
-DEFAULT = "ml-100k"  # the data of the stored outputs: what every notebook says in its parameters cell
+DEFAULT = "ml-100k"  # the data of the stored outputs, which every notebook names in its parameters cell
 
 
 class BuildFailed(RuntimeError):
-    """Something that the message explains went wrong; nothing half-made was left in place."""
+    """Raised when a step fails, with the reason in the message; nothing half-made stays in place."""
 
 
 def refuse(problems: list[str], what: str) -> None:
-    """Raise BuildFailed with ``what`` and the ``problems`` below it, if there are any."""
+    """Raise BuildFailed, with ``what`` as the heading of the ``problems``, if there are any."""
     if problems:
         raise BuildFailed("\n  ".join([f"{what}:", *problems]))
 
@@ -50,10 +50,10 @@ class Checkout:
         return self.root / "book" / "ledger.md"
 
     def select(self, names: Iterable[str] = ()) -> list[Path]:
-        """The notebooks that ``names`` mean (``04``, ``04_second_order`` or a path); all, without names.
+        """Return the notebooks that ``names`` mean (``04``, ``04_second_order`` or a path); without names, all.
 
         Raises:
-            BuildFailed: a name that no notebook has, or several.
+            BuildFailed: no notebook, or more than one, has a name.
         """
         every = sorted(self.notebooks.glob("*.ipynb"))
         if not names:
@@ -69,16 +69,16 @@ class Checkout:
         return chosen
 
     def contents(self) -> list[str]:
-        """The pages of the table of contents in reading order, without their endings."""
+        """Return the pages of the table of contents in reading order, without their endings."""
         return toc_entries(self.root / "_toc.yml")
 
     def chapters(self) -> list[Path]:
-        """The notebooks of the table of contents in reading order."""
+        """Return the notebooks of the table of contents in reading order."""
         paths = [self.root / f"{entry}.ipynb" for entry in self.contents()]
         return [path for path in paths if path.is_file()]
 
     def git(self, *arguments: str) -> str:
-        """What git answers here, or nothing where it has no answer."""
+        """Return git's answer here, or an empty text if there is none."""
         try:
             done = subprocess.run(
                 ["git", *arguments], cwd=self.root, capture_output=True, text=True, check=False
@@ -89,11 +89,11 @@ class Checkout:
 
 
 HERE = Checkout(Path(__file__).resolve().parents[2])
-"""The checkout that this code is part of."""
+"""The checkout to which this code belongs."""
 
 
 def toc_entries(toc: str | Path) -> list[str]:
-    """The pages of a ``_toc.yml`` in reading order, without their endings."""
+    """Return the pages of a ``_toc.yml`` in reading order, without their endings."""
 
     def walk(node):
         if isinstance(node, list):

@@ -1,4 +1,4 @@
-"""What must hold before anyone sees it: checks of a stored notebook and of a built site."""
+"""Check a stored notebook and a built site before anyone sees them."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _ERROR_MARKER = "papermill-error-cell-tag"
 
 
 def notebook_problems(path: str | Path) -> list[str]:
-    """What is wrong with an executed notebook, one sentence each; empty when it may be stored or shown."""
+    """List what is wrong with an executed notebook, one sentence each; nothing, if it may be stored or shown."""
     path = Path(path)
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
@@ -84,7 +84,7 @@ def _machine_path(text: str) -> str | None:
 
 
 def site_problems(html: str | Path, toc: str | Path) -> list[str]:
-    """What is wrong with a built site, one sentence each; empty when it may be published.
+    """List what is wrong with a built site, one sentence each; nothing, if it may be published.
 
     Its pages must be those of the table of contents, no page may hold a failed cell, every link inside the
     site must lead somewhere, and nothing that a page needs to render may come from another host.
@@ -117,7 +117,7 @@ def site_problems(html: str | Path, toc: str | Path) -> list[str]:
 
 
 class _Page(HTMLParser):
-    """What :func:`site_problems` wants to know of one page: its links, its anchors, its own problems."""
+    """What :func:`site_problems` has to know about a page: its links, its anchors, its own problems."""
 
     _LOADED = {"script", "img", "iframe", "source", "video", "embed"}
     _FETCHED = {"stylesheet", "preload", "modulepreload", "icon"}

@@ -1,4 +1,4 @@
-"""The claims in a notebook's code: the expression that has to be true, what defines its names, what it rests on."""
+"""Find the claims in a notebook's code, each with its expression, what defines its names, and what it rests on."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ STORED = {"recorded", "measurements"}
 """The functions that read numbers of earlier runs."""
 
 CHANGING = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "remove", "sort"}
-"""The methods that change what they are called on."""
+"""The methods that change the object on which they are called."""
 
 SHORT = 100
-"""A definition of more characters is not shown."""
+"""A definition of more characters than this is not shown."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Claim:
     """A call of ``claim``.
 
     Attributes:
-        cell: the place of its cell in the notebook, from 0.
-        call: the call; its lines are those of the cell.
+        cell: position of the call's cell in the notebook, from 0.
+        call: the call; its line numbers count from the beginning of the cell.
         holds: the expression that has to be true.
-        definitions: the plain, short assignments above it that define what stands in the expression, without those of
-            the cell with which every chapter begins, the one that loads its data.
-        conditions: of the branches that the call stands in, the outermost first.
+        definitions: the plain, short assignments above the call that define the names in the expression, without those
+            of the first code cells, which load a chapter's data.
+        conditions: conditions of the branches in which the call stands, the outermost first.
         conditions_defined: the same assignments for what stands in the conditions.
         on_records: whether the expression depends on numbers of earlier runs.
     """
@@ -46,19 +46,19 @@ class Claim:
 
     @property
     def statement(self) -> str:
-        """What it states, where that is a plain text; else the expression that makes the text."""
+        """The sentence, if it is a plain text, and otherwise the expression that makes it."""
         text = self.call.args[0] if self.call.args else _keyword(self.call, "statement")
         return text.value if isinstance(text, ast.Constant) else f"`` {ast.unparse(text)} ``"
 
     @property
     def on(self) -> str:
-        """What it says that it rests on, see :data:`deepfm_helpers.claims.GROUNDS`."""
+        """The ground on which the claim says that it rests, see :data:`deepfm_helpers.claims.GROUNDS`."""
         ground = _keyword(self.call, "on")
         return "run" if ground is None else ast.literal_eval(ground)
 
 
 def claims_of(notebook: nbformat.NotebookNode) -> list[Claim]:
-    """The claims of a notebook, in the order of its code.
+    """Find the claims of a notebook, in the order of its code.
 
     Names are followed from cell to cell, through assignments, loops, comprehensions and functions.
     """
@@ -73,7 +73,7 @@ def claims_of(notebook: nbformat.NotebookNode) -> list[Claim]:
 
 
 class _Reader:
-    """Goes through statements in their order, and knows of every name where its value comes from."""
+    """Reads statements in their order, and keeps for every name where its value comes from."""
 
     def __init__(self) -> None:
         self.cell = 0
@@ -134,13 +134,13 @@ class _Reader:
 
     @contextmanager
     def _under(self, condition: str) -> Iterator[None]:
-        """In a branch: what it assigns may, or may not, have been assigned afterwards."""
+        """Read a branch: what it assigns may or may not be assigned afterwards."""
         self._conditions.append(condition)
         yield
         self._conditions.pop()
 
     def _assign(self, target: ast.expr, value: ast.expr, statement: ast.Assign) -> None:
-        """Note who is defined by a plain assignment, and by what."""
+        """Note which names a plain assignment defines, and how."""
         text = ast.unparse(statement)
         parts = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
         before = {ast.unparse(part): self.definitions.get(ast.unparse(part), []) for part in parts}
@@ -151,7 +151,7 @@ class _Reader:
                 self.definitions[name] = [*(earlier if name in used else []), text]
 
     def _bind(self, target: ast.expr, stored: bool, keep: bool = False) -> None:
-        """Give a target a new value; what was known of it is forgotten, unless it keeps a part of the old one."""
+        """Give a target a new value; forget what was known about it, unless it keeps a part of the old value."""
         self.definitions.pop(ast.unparse(target), None)
         match target:
             case ast.Name(id=name):
@@ -171,7 +171,7 @@ class _Reader:
                 self._change(inner, stored)
 
     def _change(self, value: ast.expr, stored: bool) -> None:
-        """Note that what a name stands for was changed in place: by a method, or in one of its entries."""
+        """Note that the object behind a name was changed in place, by a method or in one of its entries."""
         while isinstance(value, ast.Subscript | ast.Attribute | ast.Call):
             value = value.func if isinstance(value, ast.Call) else value.value
         if isinstance(value, ast.Name):
@@ -180,7 +180,7 @@ class _Reader:
                 self._stored.add(value.id)
 
     def _on_stored(self, node: ast.AST, asked: frozenset = frozenset()) -> bool:
-        """Whether the value of an expression, or what a function returns, depends on numbers of earlier runs."""
+        """Tell whether the value of an expression, or what a function returns, depends on numbers of earlier runs."""
         for name in _free(node):
             if name in self._functions:
                 if name not in asked and self._on_stored(self._functions[name], asked | {name}):
@@ -204,7 +204,7 @@ class _Reader:
                 )
 
     def _defining(self, *expressions: ast.AST) -> tuple[str, ...]:
-        """The definitions of the names and entries in expressions, in their order."""
+        """Return the definitions of the names and entries in expressions, in their order."""
         found = {}
         for expression in expressions:
             free = set(_free(expression))
@@ -228,7 +228,7 @@ def _in_order(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _free(node: ast.AST) -> Iterator[str]:
-    """The names that an expression or a function reads from outside."""
+    """Yield the names that an expression or a function reads from outside."""
     match node:
         case ast.Name(id=name, ctx=ast.Load()):
             yield name

@@ -1,6 +1,6 @@
-"""What a result depends on, as a short digest: the code that made it, the modules it reaches by import, its data.
+"""Compute digests of what a result depends on: the code that made it, the modules that this code imports, the data.
 
-Comments, docstrings and layout of a module do not count, unless the code that is asked about looks at source code.
+Comments, docstrings and layout of a module do not count, unless the code looks at source code itself.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ FOLLOWED = {PACKAGE, "benchmarks"}
 """The packages of the checkout whose imports are followed."""
 
 NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes"}
-"""Modules that move no recorded number: they show, or check, or act only where several processes train together."""
+"""Modules that do not change recorded numbers: they show or check, or act only if several processes train together."""
 
 
 def digest(*content: object) -> str:
-    """Sixteen hexadecimal digits over anything that JSON can hold."""
+    """Return the digest of anything that JSON can hold, as 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def digest_of_file(path: Path) -> str:
-    """SHA-256 of the bytes of a file."""
+    """Return the SHA-256 of the bytes of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def code_of(notebook: nbformat.NotebookNode) -> list[str]:
-    """The sources of the code cells, which decide what a notebook computes."""
+    """Return the sources of the code cells, which determine what a notebook computes."""
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def digest_of_notebook(here: Checkout, path: Path, *others: object) -> str:
-    """Digest of a notebook's code, of all that this code reaches in the checkout, and of ``others``."""
+    """Return the digest of a notebook's code, of all that this code reaches in the checkout, and of ``others``."""
     sources = code_of(nbformat.read(path, as_version=4))
     return digest(path.stem, sources, reached(here, "\n".join(map(as_python, sources))), others)
 
 
 def digest_of_run(here: Checkout, path: Path) -> str:
-    """Digest of what can move the numbers that a notebook records: its code, and the modules that it reaches.
+    """Return the digest of what can change the numbers that a notebook records: its code and the modules it reaches.
 
-    Cells after the last one that records do not count, nor sentences, claims, comments and layout, nor modules that
-    move no recorded number, nor numbers recorded before.
+    The digest leaves out cells after the last one that records, sentences, claims, comments and layout, the modules in
+    `NEUTRAL`, and numbers recorded before.
     """
     cells = [as_python(source) for source in code_of(nbformat.read(path, as_version=4))]
     trees = [_Computing().visit(ast.parse(cell)) for cell in cells]
@@ -75,27 +75,27 @@ class _Computing(ast.NodeTransformer):
 
 
 def _called(tree: ast.AST, deep: bool = True) -> set[str]:
-    """The names of the functions that a tree calls, or that its root does."""
+    """Return the names of the functions that a tree calls; without ``deep``, of the one that its root calls."""
     calls = [n for n in (ast.walk(tree) if deep else [tree]) if isinstance(n, ast.Call)]
     return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
 
 
 def digest_of_module(here: Checkout, name: str, *others: object) -> str:
-    """Digest of a module of the package, such as ``press.live``, of all that it reaches, and of ``others``."""
+    """Return the digest of a module, such as ``press.live``, of all that it reaches, and of ``others``."""
     return digest(reached(here, f"import {PACKAGE}.{name}"), others)
 
 
 def reached(here: Checkout, source: str, leave_out: Collection[str] = ()) -> dict[str, str]:
-    """The files that ``source`` reaches, with what counts of each: modules by import, records and notebooks by name.
+    """Return the files that ``source`` reaches, modules by import, and records and notebooks by name.
 
     Args:
         here: the checkout.
         source: Python code.
-        leave_out: names of modules that do not count, nor what they alone import.
+        leave_out: names of modules that do not count, with the modules that they alone import.
 
     Returns:
-        From path below the root to the code of a module, the digest of a notebook that the source runs, or the SHA-256
-        of a file of recorded numbers.
+        path below the root -> what counts, that is, the code of a module, the digest of a notebook that the source
+        runs, or the SHA-256 of a file of recorded numbers.
     """
     tree = ast.parse(source)
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
@@ -116,7 +116,7 @@ def _modules(
     with_prose: bool = False,
     leave_out: Collection[str] = (),
 ) -> dict[str, str]:
-    """The modules of the package that a tree reaches: path below the root → code."""
+    """Return the modules of the package that a tree reaches: path below the root -> code."""
     found: dict[str, str] = {}
     due = [here.package / "__init__.py", *_files(here, tree)]
     while due:
@@ -130,7 +130,7 @@ def _modules(
 
 
 def imported(here: Checkout, path: Path) -> set[Path]:
-    """The files of the package that a file imports directly, wherever the import stands; tests hold the map to it."""
+    """Return the files of the package that a file imports directly; tests compare the maps of the package with them."""
     return set(_files(here, ast.parse(path.read_text(encoding="utf-8"))))
 
 
@@ -144,7 +144,7 @@ def _files(here: Checkout, tree: ast.AST) -> Iterator[Path]:
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
-    """Names of all modules that may be meant by the imports in a tree, ``a.b`` for ``from a import b`` too."""
+    """Yield the names of all modules that the imports in a tree may mean; ``from a import b`` may mean ``a.b``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -155,7 +155,7 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 @cache
 def without_prose(text: str) -> str:
-    """The code of a module, without comments, docstrings and layout."""
+    """Return the code of a module without comments, docstrings and layout."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

@@ -1,4 +1,4 @@
-"""Execute the chapters: to store their outputs in the repository, or for a book, where what is up to date is kept."""
+"""Execute the chapters, either to store their outputs or for a book, where only what is not up to date is executed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def store_outputs(here: Checkout, names: Iterable[str] = (), workers: int = 2) -
     """Regenerate the stored outputs of the notebooks, and the ledger of claims that follows from them.
 
     Raises:
-        BuildFailed: a notebook failed, may not be shown, or was edited meanwhile; the others are stored.
+        BuildFailed: a notebook failed, must not be shown, or was edited meanwhile; the others are stored.
     """
     before = {path: path.read_bytes() for path in here.select(names)}
     jobs = [Job(path, here.built / "execute" / path.name, {}) for path in before]
@@ -41,10 +41,10 @@ def store_outputs(here: Checkout, names: Iterable[str] = (), workers: int = 2) -
 def executed_chapters(
     here: Checkout, dataset: str, fingerprint: str, place: Path, workers: int
 ) -> list[Path]:
-    """The chapters of the table of contents, executed on ``dataset``; only what is not up to date is executed.
+    """Execute the chapters of the table of contents on ``dataset``, except those that are up to date.
 
     An executed chapter is kept under a digest of its code, of the modules that this code reaches, of its parameters,
-    the data and the versions. Its text may change without a run.
+    the data and the versions. A change of its text needs no new run.
 
     Returns:
         Paths of the executed chapters, with the text that the chapters have now.
@@ -60,7 +60,7 @@ def executed_chapters(
 
 
 def chapter_jobs(here: Checkout, dataset: str, fingerprint: str, cache: Path) -> list[Job]:
-    """The chapters, each with a place in ``cache`` named after all that its outputs depend on."""
+    """Return the chapters, each with a place in ``cache`` that is named after all that its outputs depend on."""
     # the notebooks' own default is not injected again, so that the page shows no second parameters cell
     parameters = {} if dataset == DEFAULT else {"dataset": dataset}
     common = [parameters, fingerprint, versions()]
@@ -71,7 +71,7 @@ def chapter_jobs(here: Checkout, dataset: str, fingerprint: str, cache: Path) ->
 
 
 def _is_usable(path: Path) -> bool:
-    """Whether an executed chapter is there and can be shown."""
+    """Tell whether an executed chapter is there and can be shown."""
     try:
         return path.is_file() and not checks.notebook_problems(path)
     except (ValueError, OSError, AttributeError, KeyError):  # not a notebook: torn, empty, or something else
@@ -79,7 +79,7 @@ def _is_usable(path: Path) -> bool:
 
 
 def _with_todays_text(job: Job, folder: Path) -> Path:
-    """Write the chapter as it stands now with the outputs of its executed copy; return where."""
+    """Write the chapter as it is now, with the outputs of its executed copy; return the path."""
     chapter, executed = (nbformat.read(path, as_version=4) for path in (job.notebook, job.output))
     ran = [cell for cell in executed.cells if cell.cell_type == "code"]
     injected = [cell for cell in ran if "injected-parameters" in cell.metadata.get("tags", [])]

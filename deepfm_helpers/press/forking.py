@@ -1,6 +1,6 @@
-"""The process from which warm kernels are forked, see `warm`: it imports, and waits for requests.
+"""The process from which warm kernels are forked, see `warm`: it imports, and then waits for requests.
 
-This module imports nothing that has to see a kernel's surroundings while it is imported.
+This module itself imports nothing that has to see a kernel's surroundings during the import.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 IMPORTED = ("tensorflow", "keras", "matplotlib.pyplot", "ipykernel.ipkernel", "ipykernel.zmqshell")
-"""What is imported besides every module that a chapter may use."""
+"""What the process imports besides every module that a chapter may use."""
 
 LATE = ("DEEPFM_", "JPY_", "PYTEST_CURRENT_TEST", "COLUMNS", "LINES")
-"""Variables, by how they begin, that act when a kernel reads them and not while something is imported."""
+"""The beginnings of variables that act when a kernel reads them, and not while something is imported."""
 
 ALONE = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""Variables of this process alone: Arrow, which pandas imports where it is installed, starts no thread then."""
+"""Variables of this process alone: they keep Arrow, which pandas imports if it is installed, from starting a thread."""
 
 
 class _Request(NamedTuple):
-    """A kernel that has been asked for: the line to its owner, its standard streams, and what the owner wrote."""
+    """A request for a kernel: the line to its owner, its standard streams, and what the owner wrote."""
 
     line: socket.socket
     streams: list[int]
@@ -44,7 +44,7 @@ class _Request(NamedTuple):
 
 
 def main(door: int) -> None:
-    """Be a parent, which answers at the socket ``door``; in a kernel that it forks, be that kernel."""
+    """Run as the parent, which answers at the socket ``door``; in a forked kernel, run as that kernel."""
     owner, before = os.getppid(), dict(os.environ)
     with socket.socket(fileno=door) as door:
         try:
@@ -73,9 +73,9 @@ def _import() -> None:
 
 @contextlib.contextmanager
 def _as_in_a_kernel():
-    """Let a library that looks around while it is imported see what it would in a kernel.
+    """Let a library that looks around while it is imported see what it would see in a kernel.
 
-    There pandas prints all columns, and TensorFlow's Python side logs to the notebook.
+    In a kernel pandas prints all columns, and TensorFlow's Python side logs to the notebook.
     """
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr, sys.ps1 = _Stream("stdout"), _Stream("stderr"), "In : "
@@ -88,7 +88,7 @@ def _as_in_a_kernel():
 
 
 class _Stream(io.TextIOBase):
-    """What writes to the ``sys.stdout`` or ``sys.stderr`` of the moment; in a kernel to the notebook."""
+    """A stream that writes to the current ``sys.stdout`` or ``sys.stderr``; in a kernel that is the notebook's."""
 
     encoding = "UTF-8"
 
@@ -110,7 +110,7 @@ class _Stream(io.TextIOBase):
 
 
 def _settle() -> None:
-    """Go back to one thread, and keep what is here out of the garbage collector's way, so that it stays shared."""
+    """Go back to one thread, and keep the garbage collector from touching what is here, so that memory stays shared."""
     if (child := os.fork()) == 0:  # before a fork OpenBLAS ends its threads, and starts them when it computes
         os._exit(0)
     os.waitpid(child, 0)
@@ -119,7 +119,7 @@ def _settle() -> None:
 
 
 def _why_not_forked() -> str | None:
-    """Why this process may not be copied now, or None if it may: it has one thread."""
+    """Say why this process may not be copied now; return None if it may, because it has a single thread."""
     threads = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
     if len(threads) == 1:
         return None
@@ -130,8 +130,8 @@ def _serve(door: socket.socket, owner: int, before: dict[str, str], made: dict[s
     """Fork kernels until the owner is gone, then end them; in a kernel, return what it was asked to be.
 
     Args:
-        before: the variables on which the imports acted.
-        made: those that the imports have set themselves.
+        before: the variables that the imports have seen.
+        made: the variables that the imports have set themselves.
     """
     ended, bell = socket.socketpair()
     bell.setblocking(False)
@@ -179,7 +179,7 @@ def _serve(door: socket.socket, owner: int, before: dict[str, str], made: dict[s
 
 
 def _read_request(descriptors: list[int]) -> _Request | None:
-    """What the owner asks for; None, if it has gone meanwhile."""
+    """Read what the owner asks for; return None if it has gone meanwhile."""
     line = socket.socket(fileno=descriptors[0])
     with line.makefile("r", encoding="utf-8") as text:
         try:
@@ -192,7 +192,7 @@ def _read_request(descriptors: list[int]) -> _Request | None:
 
 
 def _unlike(wanted: dict[str, str], before: dict[str, str], made: dict[str, str]) -> str | None:
-    """Which variables of a kernel would come too late for the imports, in words; None, if there are none."""
+    """Say which variables of a kernel would come too late for the imports; return None if there are none."""
     late = [
         f"{name}={wanted.get(name)!r} instead of {before.get(name)!r}"
         for name in sorted(wanted.keys() | before.keys())
@@ -204,12 +204,12 @@ def _unlike(wanted: dict[str, str], before: dict[str, str], made: dict[str, str]
 
 
 def _tell(line: socket.socket, **message: object) -> None:
-    with contextlib.suppress(OSError):  # who has gone needs no answer
+    with contextlib.suppress(OSError):  # an owner that has gone needs no answer
         line.sendall(json.dumps(message).encode() + b"\n")
 
 
 def _status(pid: int) -> int | None:
-    """The status of a child as `subprocess.Popen` gives it, or None while it runs; the child keeps its number."""
+    """Return the status of a child as `subprocess.Popen` gives it, or None while it runs; the child keeps its pid."""
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if ended is None:
         return None
@@ -217,7 +217,7 @@ def _status(pid: int) -> int | None:
 
 
 def _end(pid: int) -> None:
-    """End a kernel and what it started, if it has not ended, and give its number back."""
+    """End a kernel and what it started, if it has not ended, and release its pid."""
     if _status(pid) is None:
         for kill in (os.killpg, os.kill):  # it may not lead a group yet
             with contextlib.suppress(ProcessLookupError):
@@ -226,7 +226,7 @@ def _end(pid: int) -> None:
 
 
 def _be_the_kernel(request: _Request) -> None:
-    """Make this process what a new one would be, tell its owner, and run the kernel until it is shut down."""
+    """Make this process like a new one, tell its owner, and run the kernel until it is shut down."""
     import numpy as np
     from ipykernel.kernelapp import IPKernelApp
 

@@ -1,4 +1,4 @@
-"""Notebooks to execute, several at a time, each in a worker process that ends with the driver; kernels are warm."""
+"""Execute notebooks, several at a time, in worker processes that end with the driver; their kernels are warm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deepfm_helpers.press.checkout import BuildFailed, refuse
 
 
 class Job(NamedTuple):
-    """One notebook to execute: from where, to where, with what."""
+    """One notebook to execute: its path, the path of the executed notebook, and the parameters."""
 
     notebook: Path
     output: Path
@@ -26,13 +26,13 @@ class Job(NamedTuple):
 
 
 def run_all(jobs: list[Job], workers: int) -> Iterator[Job]:
-    """Execute ``jobs``, up to ``workers`` at a time, with a line of progress each.
+    """Execute ``jobs``, up to ``workers`` at a time, and print a line of progress for each.
 
     Yields:
-        Jobs, as they finish.
+        The jobs, as they finish.
 
     Raises:
-        BuildFailed: at the end, when one of them failed; the others have been yielded.
+        BuildFailed: at least one job failed; it is raised after the others have been yielded.
     """
     if not jobs:
         return
@@ -70,7 +70,7 @@ _manager: type | None = None  # in a worker: what starts its kernels
 def _begin(door: socket.socket | None) -> None:
     """Make this process a worker, whose kernels come from the warm parent behind ``door``, if there is one.
 
-    When the driver ends, it ends, and its kernel with it, even if nothing could tell them.
+    When the driver ends, the worker ends with its kernel, even if nobody could tell them to.
     """
     global _manager
     _manager = warm.manager_at(door)

@@ -1,4 +1,4 @@
-"""Run a notebook from top to bottom in a kernel of this Python, whose environment is the press's own."""
+"""Run a notebook from top to bottom in a kernel of this Python, with the environment of the press."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ENVIRONMENT = {
 
 
 class RunFailed(RuntimeError):
-    """A notebook did not run to its end; the message holds the cell and its traceback."""
+    """Raised when a notebook does not run to its end; the message names the cell and holds its traceback."""
 
 
 class Ran(NamedTuple):
-    """What an executed notebook recorded, as :func:`metrics_of` reads it, what it cost, and whether its kernel was a
-    copy of another process, see `warm`, or a new program."""
+    """What an executed notebook recorded, see :func:`metrics_of`, the processor time that it took, and whether its
+    kernel was forked from another process, see `warm`."""
 
     metrics: dict[str, object]
     processor_seconds: float
@@ -51,9 +51,8 @@ def run(
 ) -> Ran:
     """Execute ``notebook`` with ``parameters`` and write the executed notebook to ``output``.
 
-    The kernel is this Python and works in the notebook's own folder. ``output`` is written at the end and in
-    one step: a run that fails leaves whatever was there. Whether the notebook has these parameters is not asked
-    here, see `reruns.run`.
+    The kernel is this Python and works in the notebook's own folder. ``output`` is written at the end and in one
+    step: a run that fails leaves whatever was there. `reruns.run` checks the parameters; this function does not.
 
     Args:
         timeout: seconds that one cell may take.
@@ -63,7 +62,7 @@ def run(
 
     Raises:
         RunFailed: a cell raised, took too long or lost its kernel.
-        OSError: ``output`` cannot be written; that is tried before anything runs.
+        OSError: ``output`` cannot be written; this is checked before anything runs.
     """
     import papermill
     from jupyter_client.manager import AsyncKernelManager
@@ -94,7 +93,7 @@ def run(
 
 
 def _measuring(manager: type) -> type:
-    """The subclass of a class of asynchronous kernel managers that looks at what a kernel has used when it ends."""
+    """Return a subclass of a class of asynchronous kernel managers that notes a kernel's processor time at its end."""
 
     class Measuring(manager):
         processor_seconds = math.nan
@@ -112,7 +111,7 @@ def _measuring(manager: type) -> type:
 
 
 def _ask_for_room(output: Path) -> None:
-    """Raise OSError, saying why, if a file could not be written at ``output``."""
+    """Raise OSError, with the reason, if no file can be written at ``output``."""
     if output.is_dir():
         raise IsADirectoryError(
             f"{output} is a folder: name the file to write, such as {output / 'out.ipynb'}"
@@ -123,7 +122,7 @@ def _ask_for_room(output: Path) -> None:
 
 
 def of_this_python(manager: type, environment: dict[str, str] | None = None) -> type:
-    """The subclass of a class of kernel managers that starts this Python, whatever kernels are installed here."""
+    """Return a subclass of a class of kernel managers that starts this Python, whatever kernels are installed here."""
     from jupyter_client.kernelspec import KernelSpec
 
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -138,9 +137,9 @@ def of_this_python(manager: type, environment: dict[str, str] | None = None) -> 
 
 
 def variables(environment: dict[str, str] | None = None) -> dict[str, str]:
-    """The variables that a kernel gets besides those of the program that starts it.
+    """Return the variables that a kernel gets besides those of the program that starts it.
 
-    Where the data is, is an absolute path: a kernel works in another folder than the one it was started from.
+    The folders of the data are absolute paths: a kernel works in another folder than the one it was started from.
     """
     named = {"DEEPFM_DATA": data_folder(), "DEEPFM_CACHE": cache_folder()}
     places = {variable: str(path) for variable, path in named.items() if path}
@@ -148,7 +147,7 @@ def variables(environment: dict[str, str] | None = None) -> dict[str, str]:
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what changes from run to run and says nothing: papermill's and the kernel's time stamps."""
+    """Drop what changes from run to run without a meaning: papermill's and the kernel's time stamps."""
     parameters = notebook.metadata.pop("papermill", {}).get("parameters")
     if parameters:
         notebook.metadata["papermill"] = {"parameters": parameters}
@@ -163,14 +162,14 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def as_python(source: str) -> str:
-    """A cell as plain Python: magics and shell commands turned into calls."""
+    """Return a cell as plain Python, with magics and shell commands turned into calls."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     return TransformerManager().transform_cell(source)
 
 
 def metrics_of(notebook: str | Path | nbformat.NotebookNode) -> dict[str, object]:
-    """The metrics that an executed notebook recorded, by name; of a name recorded twice, the last value."""
+    """Return the metrics that an executed notebook recorded, by name; for a name recorded twice, the last value."""
     if not isinstance(notebook, nbformat.NotebookNode):
         notebook = nbformat.read(notebook, as_version=4)
     found: dict[str, object] = {}

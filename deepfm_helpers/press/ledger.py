@@ -1,4 +1,4 @@
-"""The ledger of claims: a page that lists what the chapters claim, what has to be true for it, and what it rests on."""
+"""Write the ledger of claims: a page with each claim, the expression that has to be true, and what it rests on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESTS = {
     "records": "checked on recorded runs or stored measurements",
     "algebra": "true by algebra",
 }
-"""What a claim rests on, see :data:`deepfm_helpers.claims.GROUNDS`, in the words of the page."""
+"""What a claim can rest on, see :data:`deepfm_helpers.claims.GROUNDS`, in the words of the page."""
 
 HEAD = """\
 # The ledger of claims
@@ -43,7 +43,7 @@ The page is generated from the executed chapters.
 
 
 def ledger(notebooks: Iterable[Path]) -> str:
-    """The page that lists the claims of the executed ``notebooks``."""
+    """Return the page that lists the claims of the executed ``notebooks``."""
     chapters, total = [], Counter()
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
@@ -56,7 +56,7 @@ def ledger(notebooks: Iterable[Path]) -> str:
 
 
 def _entries(notebook: nbformat.NotebookNode) -> tuple[list[str], Counter]:
-    """The items of a chapter's list, and how many of its claims rest on what."""
+    """Return the items of a chapter's list, and the number of its claims by what they rest on."""
     claims = claims_of(notebook)
     entries, grounds, stated = [], Counter(), set()
     for i, cell in enumerate(notebook.cells):
@@ -76,13 +76,13 @@ def _entries(notebook: nbformat.NotebookNode) -> tuple[list[str], Counter]:
 
 
 def _at(claims: Iterable[Claim], cell: int, line: int) -> Claim | None:
-    """The claim whose call is on a line of a cell; None for a call that is hidden in a magic."""
+    """Return the claim whose call is on a line of a cell; None for a call inside a magic."""
     here = (c for c in claims if c.cell == cell and c.call.lineno <= line <= c.call.end_lineno)
     return next(here, None)
 
 
 def _check(claim: Claim | None) -> str:
-    """The lines below a statement: the expression, what defines its names, and when the claim is stated."""
+    """Return the lines below a statement: the expression, what defines its names, and when the claim is stated."""
     if claim is None:
         return "  \n   checked in the cell that states it"
     lines = [_code(ast.unparse(claim.holds)) + _where(claim.definitions)]
@@ -101,7 +101,7 @@ def _code(text: str) -> str:
 
 
 def _counted(grounds: Counter) -> str:
-    """How many claims there are, and how many of them rest on what."""
+    """Say how many claims there are, in all and by what they rest on."""
     parts = [f"{grounds[ground]} {words}" for ground, words in RESTS.items() if grounds[ground]]
     number = grounds.total()
     return f"{number} claim{'s' if number != 1 else ''}: {', '.join(parts)}." if parts else "no claims."

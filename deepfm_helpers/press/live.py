@@ -1,7 +1,7 @@
-"""Puts a trained DeepFM into one script file, from which the page "The model, live" computes in the browser.
+"""Export a trained DeepFM to one script file, with which the page "The model, live" computes scores in the browser.
 
-The file holds what was trained and what the page has to name. Of real data it holds no rating and describes only a few
-people (see the page on data and licences).
+The file holds the trained weights and the names that the page shows. Of real data it holds no rating and describes only
+a few people (see the page on data and licences).
 
 >>> from deepfm_helpers import datasets, features, models
 >>> from deepfm_helpers.press import live
@@ -39,10 +39,10 @@ from deepfm_helpers.recommending import TwoSides
 from deepfm_helpers.sides import Half
 
 PEOPLE = 30
-"""How many people the page offers to choose from; of real data, no more than a few may be described."""
+"""The number of people whom the page offers to choose from; of real data it may describe only a few."""
 
 RECIPE = recipes.changed(recipes.WITHOUT_HISTORY, {"model": {"k": 16, "dnn_dim": (64, 32)}})
-"""What `train_and_export` trains, all six fields with a penalty for each table and no history."""
+"""The recipe that `train_and_export` trains: all six fields, a penalty for each table, no history."""
 
 STORED = {"n_users": 200, "n_movies": 150, "n_ratings": 10_000}
 """Sizes of the planted data behind the model that the repository keeps, for pages built without training."""
@@ -63,7 +63,7 @@ def store(here: Checkout) -> None:
 
 
 def script(here: Checkout, data, cache: Path) -> Path | None:
-    """The script of the page, trained on ``data`` and kept under a digest; None if the book has no such page."""
+    """Return the page's script, with a model trained on ``data``, kept under a digest; None if the book has no page."""
     if "book/live" not in here.contents():
         return None
     key = digest_of_module(here, "press.live", data.provenance.fingerprint, versions())
@@ -75,19 +75,19 @@ def script(here: Checkout, data, cache: Path) -> Path | None:
 
 
 def place(script: Path | None, source: Path) -> None:
-    """Put the script into the staged pages, in place of the stored one."""
+    """Copy the script, if there is one, into the staged pages, in place of the stored one."""
     if script:
         shutil.copy2(script, source / PLACE)
 
 
 def train_and_export(data, path: str | Path, *, seed: int = 1, recipe: recipes.Recipe = RECIPE) -> dict:
-    """Trains a DeepFM on nine rows in ten, measures it on the tenth, and writes it to `path`.
+    """Train a DeepFM on nine tenths of the rows, drawn at random, measure it on the others, and write it to `path`.
 
     Args:
         data: a `datasets.MovieLens`.
-        path: of the script file.
-        seed: of the split, of training and of the draw of people.
-        recipe: see `recipes`; one without history.
+        path: path of the script file.
+        seed: seed of the split, of training and of the draw of people.
+        recipe: a recipe without history, see `recipes`.
 
     Returns:
         What `export` returns.
@@ -109,28 +109,28 @@ def export(
     rmse: float,
     seed: int = 0,
 ) -> dict:
-    """Writes a trained DeepFM as a script that sets `window.DEEPFM_MODEL`.
+    """Write a trained DeepFM as a script that sets `window.DEEPFM_MODEL`.
 
-    In the tables of the file, row 0 is the average over the training rows: it stands for what is not given, as in
-    `recommending.TwoSides`. The rows of uid are those of users with a training row, the rows of mid those of all films
-    by mid; a film without a training row has the average. In other fields the values follow in the order of their
-    ids, and, where someone or some film has none that is known, the model's own row for that.
+    In the tables of the file, row 0 is the average over the training rows, which stands for a value that is not given,
+    as in `recommending.TwoSides`. The table of uid has rows for users with a training row, the table of mid for all
+    films, by mid; a film without a training row has the average. Tables of other fields have rows for the values in the
+    order of their ids and, if the value of a user or film is not known, one more row: the model's own for that case.
 
     Args:
         model: the last of `models.deep_fm_model`.
         features: the fields of the model: uid, mid and others that belong to the user or the film.
         data: the `datasets.MovieLens` of users, films and code books.
         train: the joined training rows.
-        path: of the script file; it is replaced in one step.
-        rmse: of the model on rows held out, in stars, clipped to 1 to 5 stars.
-        seed: the seed of the model; it also draws the `PEOPLE` users to describe. Planted ones come with their
+        path: path of the script file, which is replaced in one step.
+        rmse: RMSE of the model on rows held out, in stars, with scores clipped to 1 … 5 stars.
+        seed: the seed of the model; it also draws the `PEOPLE` users to describe. Planted users come with their
             ratings.
 
     Returns:
         What the script holds, as a dict.
 
     Raises:
-        ValueError: a model that the page cannot compute.
+        ValueError: the page cannot compute the model, see `check`.
     """
     check(model, features)
     sides = TwoSides(model, data, features, train)
@@ -166,7 +166,7 @@ def export(
 
 
 def check(model, features: Sequence[Feature]) -> None:
-    """Raises ValueError, with the reason, if the page cannot compute this model."""
+    """Raise ValueError, with the reason, if the page cannot compute this model."""
     if missing := {"uid", "mid"} - {f.name for f in features}:
         raise ValueError(
             f"the page needs the fields uid and mid; the model lacks {', '.join(sorted(missing))}"
@@ -192,19 +192,19 @@ def check(model, features: Sequence[Feature]) -> None:
 
 
 def decode(text: str, *shape: int) -> np.ndarray:
-    """The float32 array of a field or layer of the exported dict, in its shape."""
+    """Return the float32 array behind a text of the exported dict, in the shape of its table or layer."""
     return np.frombuffer(base64.b64decode(text), "<f4").reshape(shape)
 
 
 def terms(exported: dict, rows: Sequence[int | Sequence[int]]) -> pd.Series:
-    """All terms of one score, in stars; they add up to it (equation eq-deepfm, with eq-pairs written out).
+    """Compute all terms of one score, in stars, which add up to it (equation eq-deepfm, with eq-pairs written out).
 
     Args:
         exported: what `export` returned.
         rows: for each field the row of its tables, or the rows of a field with several values.
 
     Returns:
-        w0, then the name of each field, of each pair such as "uid × mid", and deep; float64.
+        The terms by name, float64, which are w0, a weight per field, a term per pair, such as "uid × mid", and deep.
     """
     w, v = {}, {}
     for f, row in zip(exported["fields"], rows, strict=True):
@@ -220,12 +220,12 @@ def terms(exported: dict, rows: Sequence[int | Sequence[int]]) -> pd.Series:
 
 
 def draw(exported: dict, path: str | Path, small: bool = False) -> None:
-    """Writes, as SVG, the waterfall with which the page opens: its first person and the film rated most often.
+    """Write, as SVG, the waterfall with which the page opens: its first person and the film rated most often.
 
     Args:
         exported: what `export` returned.
-        path: of the SVG file.
-        small: all pairs as one bar, for half the width of a page.
+        path: path of the SVG file.
+        small: draw all pairs as one bar, for half the width of a page.
     """
     import matplotlib.pyplot as plt
 
@@ -256,7 +256,7 @@ def _encode(array: np.ndarray) -> str:
 
 
 def _entry(f: Feature, half: Half, values: list[str] | None, first: np.ndarray, vectors: np.ndarray) -> dict:
-    """Name, side, labels and the two tables of a field; the average comes before the rows given."""
+    """Return name, side, labels and the two tables of a field, with the average before the rows given."""
     j = half.fields.index(f)
     tables = [
         np.concatenate([average[j : j + 1], table])
@@ -274,13 +274,13 @@ def _entry(f: Feature, half: Half, values: list[str] | None, first: np.ndarray, 
 
 
 def _ids(f: Feature, half: Half, kept: np.ndarray) -> dict:
-    """The entry of uid or mid, with the rows of those kept."""
+    """Return the entry of uid or mid, with the rows of the users or films that are kept."""
     j = half.fields.index(f)
     return _entry(f, half, None, half.embedded.first[kept, j : j + 1], half.embedded.vectors[kept, j])
 
 
 def _field(model, f: Feature, half: Half, codebook: dict) -> tuple[dict, list]:
-    """The entry of another field, and the row or rows of its tables for every user or film."""
+    """Return the entry of another field, and the row or rows of its tables for every user or film."""
     tables = [layer.get_weights()[0] for layer in anatomy.tables(model, f)]
     ids, values = f.encode(half.frame), f.labels(codebook)
     if f.kind == "multi":
@@ -292,7 +292,7 @@ def _field(model, f: Feature, half: Half, codebook: dict) -> tuple[dict, list]:
 
 
 def _network(model) -> list[dict]:
-    """The layers of the deep part in order: sizes (inputs, outputs), kernel and bias."""
+    """Return the layers of the deep part in order: sizes (inputs, outputs), kernel and bias."""
     return [
         {"size": list(kernel.shape), "kernel": _encode(kernel), "bias": _encode(bias)}
         for kernel, bias in (layer.get_weights() for layer in anatomy.network(model))
@@ -300,7 +300,7 @@ def _network(model) -> list[dict]:
 
 
 def _ratings(data, train: pd.DataFrame, users: pd.Series, mids: pd.Series) -> list[dict]:
-    """For each user the stars by position of the film, of training rows and of rows held out."""
+    """Return for each user the stars by position of the film, of training rows and of rows held out."""
     rows = data.ratings[data.ratings.uid.isin(users)]
     rows = rows.assign(
         film=pd.Index(mids).get_indexer(rows.mid),

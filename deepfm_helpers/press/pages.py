@@ -1,7 +1,7 @@
-"""What this book adds to its pages through Sphinx: reading times, definitions of terms, numbers for the tables that
-cells print, readable tables and docstrings, and what the web asks for.
+"""A Sphinx extension for the pages of this book: reading times, definitions of terms, numbers for the tables that cells
+print, readable tables and docstrings, and what search engines and links need.
 
-Loaded as an extension in ``_config.yml``. What needs the address of the site waits for ``html_baseurl``.
+``_config.yml`` loads the extension. What needs the address of the site is made only if ``html_baseurl`` is set.
 """
 
 import re
@@ -23,7 +23,7 @@ LOST = """<section><h1>There is no such page</h1>
 
 
 def reading_minutes(notebook: nbformat.NotebookNode) -> int:
-    """Minutes to read a chapter, in fives: its words, and its lines of code that are not folded away."""
+    """Return the minutes to read a chapter, in fives, from its words and its lines of code that are not folded away."""
     words = lines = 0
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -36,7 +36,7 @@ def reading_minutes(notebook: nbformat.NotebookNode) -> int:
 
 
 def add_reading_time(app, doctree) -> None:
-    """Say below the title of a chapter how long it takes."""
+    """Say below the title of a chapter how long it takes to read."""
     path = Path(app.env.doc2path(app.env.docname))
     title = next(doctree.findall(nodes.title), None)
     if path.suffix == ".ipynb" and title is not None:
@@ -48,11 +48,11 @@ def add_reading_time(app, doctree) -> None:
 
 
 class OutputTable(nodes.figure):
-    """A table that a cell prints: with caption and number, among the tables and not among the figures."""
+    """A table that a cell prints, with a caption and a number among the tables instead of the figures."""
 
 
 def number_tables(app, doctree) -> None:
-    """Make tables of the figures that carry the class ``output-table``."""
+    """Turn figures with the class ``output-table`` into tables."""
     for figure in list(doctree.findall(nodes.figure)):
         if "output-table" in figure["classes"]:
             table = OutputTable(figure.rawsource, *figure.children, **figure.attributes)
@@ -67,7 +67,7 @@ _NONE = ("NaN", "<NA>", "None")
 
 
 def tidy_tables(app, doctree) -> None:
-    """Make the tables of pandas readable: one row of headings, numbers to the right, a true minus, – for none."""
+    """Make the tables of pandas readable: one row of headings, numbers at the right, a true minus, – for NaN."""
     for node in doctree.findall(nodes.raw):
         if 'class="dataframe"' in node.astext():
             text = _TABLE.sub(_tidied, node.astext())
@@ -104,7 +104,7 @@ def link_equations(app, what, name, obj, options, lines) -> None:
 
 
 def skip_numbered_fields(app, what, name, obj, skip, options) -> bool | None:
-    """Leave out what Python says of the fields of a named tuple."""
+    """Leave out Python's own docstrings of the fields of a named tuple."""
     return True if str(obj.__doc__).startswith("Alias for field number") else None
 
 
@@ -126,7 +126,7 @@ def _close_table(translator, node) -> None:
 
 
 def minutes(name, rawtext, text, lineno, inliner, options=None, content=None) -> tuple[list, list]:
-    """The role that stands for the reading time of a chapter: {minutes}`01_loading`."""
+    """Return the reading time of a chapter, for the role {minutes}`01_loading`."""
     env = inliner.document.settings.env
     path = Path(env.srcdir) / "notebooks" / f"{text}.ipynb"
     if not path.is_file():
@@ -148,7 +148,7 @@ def add_definitions(app, doctree, docname) -> None:
 
 
 def definitions(env) -> dict[str, str]:
-    """From the anchor of each term of the glossary to its definition in plain text."""
+    """Return the definition of each term of the glossary, in plain text, by the anchor of the term."""
     pages = {page for (kind, _), (page, _) in env.get_domain("std").objects.items() if kind == "term"}
     return {
         anchor: " ".join(item[-1][0].astext().split())
@@ -188,7 +188,7 @@ def _is_prose(paragraph: nodes.paragraph) -> bool:
 
 
 def add_lost_page(app):
-    """The page for an address that leads nowhere."""
+    """Yield the page for an address that leads nowhere."""
     if app.builder.name == "html":
         yield "404", {"title": "There is no such page", "body": LOST}, "page.html"
 
@@ -209,7 +209,7 @@ def map_site(app, error) -> None:
 
 
 def draw_card(path: Path) -> None:
-    """Draw what a shared link shows: the title, and the score of chapter 6 that is added by hand."""
+    """Draw the picture of a shared link: the title, and the score that chapter 6 adds up by hand."""
     import pandas as pd
 
     from deepfm_helpers import plots
@@ -227,7 +227,7 @@ def draw_card(path: Path) -> None:
 
 
 def setup(app) -> dict[str, bool]:
-    """Register all of it."""
+    """Register everything with Sphinx."""
     app.add_role("minutes", minutes)
     app.add_enumerable_node(OutputTable, "table", html=(_open_table, _close_table))
     app.connect("doctree-read", add_reading_time)

@@ -1,4 +1,4 @@
-"""Chromium: found, started, and used to print the book as one PDF."""
+"""Find and start Chromium, and print the book with it as one PDF."""
 
 import os
 import shutil
@@ -17,18 +17,18 @@ QUIET = [
 
 
 class NoBrowser(RuntimeError):
-    """There is no Chromium to start; the message says what to install."""
+    """Raised when there is no Chromium to start; the message says what to install."""
 
 
 @contextmanager
 def chromium() -> Iterator:
     """Start Chromium without a window and yield it as a Playwright browser.
 
-    It is the program named in DEEPFM_CHROMIUM, else the first of :data:`NAMES` on the path, else the one that
+    The program is the one that DEEPFM_CHROMIUM names, else the first of :data:`NAMES` on the path, else the one that
     Playwright has fetched.
 
     Raises:
-        NoBrowser: there is none, or Playwright is not installed.
+        NoBrowser: Chromium does not start or is not there, or Playwright is not installed.
     """
     try:
         from playwright.sync_api import Error, sync_playwright
@@ -47,8 +47,8 @@ def chromium() -> Iterator:
             browser.close()
 
 
-# From the one page that holds the whole book: its text alone, the contents where they belong, every chapter a
-# part of its own with the headings of its page, links that stay inside, solutions and cells unfolded.
+# Prepares the one page that holds the whole book: keeps its text alone, moves the contents to their place, makes each
+# chapter a part with the headings of its page, keeps links inside, and unfolds solutions and cells.
 PREPARE = """async () => {
   const article = document.querySelector("article");
   const contents = document.querySelector("#jb-print-toc nav");
@@ -80,7 +80,7 @@ FOOT = '<div style="font-size: 8px; text-align: center; width: 100%"><span class
 
 
 def book(browser, single: Path, output: Path) -> None:
-    """Print the book, built by Sphinx as the one page ``single``, to ``output``, which appears when it is whole."""
+    """Print the book, which Sphinx has built as the one page ``single``, to ``output``, in one step at the end."""
     draft = output.with_suffix(".part")
     page = browser.new_page(color_scheme="light")
     page.goto(single.as_uri())

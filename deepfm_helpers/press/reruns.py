@@ -1,10 +1,10 @@
-"""Rerunning a notebook with other parameters: what it declares, whether values fit, and one run.
+"""Rerun a notebook with other parameters: read what it declares, check the values, run it once.
 
-A notebook declares its parameters in the code cell tagged ``parameters``, one a line::
+A notebook declares its parameters in the code cell tagged ``parameters``, one per line::
 
     k: int = 8  # length of the vectors
 
-What stands there is read with :mod:`ast`, never executed.
+:mod:`ast` reads this cell; it is never executed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SCALARS = {"int": int, "float": (int, float), "str": str, "bool": bool}
 class Parameter(NamedTuple):
     """One line of a parameters cell: ``name: annotation = default  # help``.
 
-    The annotation is the text in the cell, without quotes, and empty where there is none.
+    The annotation is the text in the cell, without quotes; it is empty if there is none.
     """
 
     name: str
@@ -38,35 +38,35 @@ class Parameter(NamedTuple):
 
 
 def declared(notebook: str | Path) -> dict[str, Parameter]:
-    """The parameters of a notebook by name, in the order of its parameters cell; empty without such a cell.
+    """Read the parameters of a notebook, by name, in the order of its parameters cell; without a cell there are none.
 
     Annotations may be int, float, str, bool, ``list[...]``, ``Literal[...]`` and ``X | None``, in quotes or not.
 
     Raises:
-        ValueError: what stands in the parameters cell cannot be read, with notebook and line; there are two such
-            cells; the notebook is the result of a run; the file is no notebook.
-        OSError: there is no such file.
+        ValueError: a line of the parameters cell cannot be read (the message names notebook and line); there are two
+            such cells; the notebook is the result of a run; or the file is not a notebook.
+        OSError: the file cannot be read.
     """
     return _declared(Path(notebook), _read(Path(notebook)))
 
 
 def complete(notebook: str | Path, parameters: Mapping[str, object] | None = None) -> dict[str, object]:
-    """All parameters of a notebook for a run, in the declared order and as plain Python values.
+    """Return all parameters of a notebook for a run, in the declared order, as plain Python values.
 
-    Those that are not given get their defaults, which are held to the same rules.
+    A parameter that is not given gets its default, which has to keep the same rules.
 
     Raises:
-        ValueError: the notebook does not have the parameter, or has one for which there is no rule in
-            `deepfm_helpers.parameters` or that no later cell uses; a value is not allowed; see also `declared`.
-        TypeError: a value of the wrong type.
-        OSError: there is no such file.
+        ValueError: the notebook does not have the parameter; it has a parameter without a rule in
+            `deepfm_helpers.parameters`, or one that no later cell uses; a value is not allowed; or see `declared`.
+        TypeError: a value has the wrong type.
+        OSError: the file cannot be read.
     """
     (values,) = complete_all(notebook, [parameters or {}])
     return values
 
 
 def complete_all(notebook: str | Path, points: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
-    """The same for many runs of one notebook, which is read once; see `complete`, also for the errors."""
+    """Complete the parameters of many runs of one notebook, which is read once; see `complete`, also for the errors."""
     path = Path(notebook)
     content = _read(path)
     allowed = _declared(path, content)
@@ -94,9 +94,9 @@ def _completed(
 
 
 def parse_value(text: str) -> object:
-    """Read a parameter from a command line: a Python literal where it is one, otherwise the text itself.
+    """Read a parameter from a command line: as a Python literal if it is one, otherwise as the text itself.
 
-    Digits after a leading zero stay a text: 007 is no way to write 7.
+    Digits after a leading zero stay a text: 007 does not mean 7.
     """
     if re.match(r"\s*[+-]?0[\d_]", text):
         return text
@@ -117,6 +117,10 @@ def run(
     """Execute ``notebook`` with ``parameters``, which are checked before anything runs; see `kernels.run`.
 
     Args:
+        notebook: path of the notebook.
+        output: path of the executed notebook.
+        parameters: values by name; parameters that are not given keep their defaults.
+        timeout: seconds that one cell may take.
         how: further arguments of `kernels.run`.
 
     Returns:
@@ -177,7 +181,7 @@ def _declared(path: Path, notebook: nbformat.NotebookNode) -> dict[str, Paramete
 
 
 def _comments(source: str) -> dict[int, str]:
-    """The comments by line; a # inside a string is none."""
+    """Return the comments by line; a # inside a string does not begin one."""
     return {
         token.start[0]: token.string.lstrip("#").strip()
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -186,7 +190,7 @@ def _comments(source: str) -> dict[int, str]:
 
 
 def _parts(statement: ast.stmt) -> tuple[str, str, object]:
-    """Name, annotation and default of one statement; ValueError, without the place, if it is something else."""
+    """Return name, annotation and default of a statement; raise ValueError, without the place, for any other one."""
     form = "expected `name: type = value  # help`"
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
         target, annotation = statement.target, statement.annotation
@@ -221,7 +225,7 @@ def _unquoted(annotation: ast.expr) -> ast.expr:
 
 
 def _fits(annotation: ast.expr, value: object) -> bool:
-    """Whether a plain value has the annotated type; an int fits float, a bool no number.
+    """Tell whether a plain value has the annotated type; an int fits float, and a bool fits no number.
 
     Raises:
         ValueError: the annotation cannot be read.
@@ -251,7 +255,7 @@ def _fits(annotation: ast.expr, value: object) -> bool:
 
 
 def _checked(parameter: Parameter, value: object) -> object:
-    """The plain form of a value that the table of rules and the annotation allow; None is the annotation's alone."""
+    """Return the plain form of a value that table and annotation allow; for None the annotation alone decides."""
     name, text = parameter.name, parameter.annotation
     annotation = ast.parse(text, mode="eval").body if text else None
     if value is None and annotation is not None and _fits(annotation, None):
@@ -263,7 +267,7 @@ def _checked(parameter: Parameter, value: object) -> object:
 
 
 def _loaded(path: Path, notebook: nbformat.NotebookNode) -> set[str]:
-    """The names that the code cells after the parameters load, other than to check them."""
+    """Return the names that the code cells after the parameters load, apart from loading them to check them."""
     names: set[str] = set()
     (start,) = _cells(notebook, "parameters") or [0]
     for i, cell in enumerate(notebook.cells[start + 1 :], start + 2):

@@ -50,10 +50,12 @@ def stage(here: Checkout, source: Path, executed: Iterable[Path], footer: str = 
 
 
 def build(here: Checkout, place: Path) -> Path:
-    """Build the staged source of ``place`` into ``place/html``, unless it is there already, and check it.
+    """Build the staged source of ``place`` into ``place/html``, unless the pages are up to date, and check them.
+
+    The new site replaces the last one in a single step, after every check has passed.
 
     Returns:
-        The path of ``index.html``. The site replaces the last one in a single step, after every check has passed.
+        The path of ``index.html``.
     """
     html, part = place / "html", place / "html.part"
     done = place / "html.key"
@@ -78,7 +80,7 @@ def build(here: Checkout, place: Path) -> Path:
 
 
 def stored(here: Checkout) -> Path:
-    """Build the pages from the outputs stored in ``notebooks/``, executing nothing, and check them."""
+    """Build the pages from the outputs stored in ``notebooks/`` and check them; execute nothing."""
     place = here.built / "stored"
     shutil.rmtree(place, ignore_errors=True)
     sphinx(here.root, place)
@@ -89,7 +91,7 @@ def stored(here: Checkout) -> Path:
 
 @contextmanager
 def served(html: Path) -> Iterator[str]:
-    """Serve built pages on this machine while the body runs; yields their address."""
+    """Serve built pages on this machine while the body runs, and yield their address."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_) -> None:
@@ -111,7 +113,7 @@ def pdf(here: Checkout) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     sphinx(here.root, place, "singlehtml")
     single = place / "_build" / "singlehtml"
-    # the page is written beside the book's first one, and names its files as if it lay at the root
+    # Sphinx writes the page beside the book's first one, and names its files as if the page lay at the root
     whole = (single / f"{here.contents()[0]}.html").replace(single / "whole.html")
     with printing.chromium() as browser:
         printing.book(browser, whole, output)

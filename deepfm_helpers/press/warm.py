@@ -1,14 +1,15 @@
 """Warm kernels: forked, one for each notebook, from a process that has imported TensorFlow and has computed nothing.
 
 Much of a short run passes before its first cell: TensorFlow, Keras, pandas and Matplotlib take seconds to import.
-A :class:`WarmParent` imports them once. Each kernel that its ``manager`` starts is a copy of that process. It computes
-the same numbers, bit for bit, as a kernel that is a new program: the variables of its environment acted on the imports,
-its random generators have a state of their own, and its libraries start as many threads.
+A :class:`WarmParent` imports them once. Each kernel that its ``manager`` starts is a copy of that process. The kernel
+computes the same numbers, bit for bit, as one in a new process: its environment was in force during the imports, its
+random generators have states of their own, and its libraries start as many threads.
 
-A process may be copied only while it has a single thread, and it has one until TensorFlow's first operation. The parent
-looks before every fork. It therefore never runs a cell, and no kernel is used twice. A program that is killed leaves
-nothing behind: its parent ends with it, and the parent's kernels with the parent. What such kernels share is the seed
-with which Python hashes texts: sets of texts have one order in all of them. What the parent does is in `forking`.
+A process may be copied only while it has a single thread, as it has until TensorFlow's first operation. The parent
+therefore never runs a cell, no kernel is used twice, and the parent counts its threads before every fork. A program
+that is killed leaves nothing behind: its parent ends with it, and the parent's kernels end with the parent. Warm
+kernels share the seed with which Python hashes texts, so that sets of texts have the same order in all of them. The
+module `forking` holds what the parent does.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _START = (
 
 
 def why_not() -> str | None:
-    """Why there are no warm kernels on this machine, or None if there are."""
+    """Say why there are no warm kernels on this machine; return None if there are."""
     if not sys.platform.startswith("linux"):
         return (
             f"warm kernels are forked, and their parent's threads counted, on Linux; this is {sys.platform}"
@@ -47,16 +48,16 @@ def why_not() -> str | None:
 
 
 class WarmParent:
-    """A process that has imported what chapters use, as a context manager; on leaving, it ends and its kernels too.
+    """A process that has imported what chapters use, as a context manager; at its end, process and kernels end.
 
     Args:
-        environment: further variables of its kernels, as those of `kernels.run`, to which they have to be given too.
+        environment: further variables of the kernels; `kernels.run` has to get the same ones.
 
     Attributes:
-        manager: the class of kernel managers that `kernels.run` takes: of kernels that this process forks, or None,
-            which means kernels of their own, where there is a ``reason``.
+        manager: the class of kernel managers that `kernels.run` takes, for kernels that this process forks; None, which
+            stands for new processes, if there is a ``reason``.
         blocking_manager: the same for programs without ``asyncio``.
-        reason: why there are no warm kernels, or None if there are.
+        reason: why there are no warm kernels; None if there are.
     """
 
     def __init__(self, environment: dict[str, str] | None = None):
@@ -101,12 +102,12 @@ class WarmParent:
 
     @property
     def pid(self) -> int | None:
-        """The number of the process, if one was started."""
+        """The pid of the process, if it was started."""
         return self._process and self._process.pid
 
     @property
     def door(self) -> socket.socket | None:
-        """Where kernels are asked for, see :func:`manager_at`; another process can be given it while it is spawned."""
+        """The socket for requests, see :func:`manager_at`; another process can be given it when it is spawned."""
         if self.reason is None and self._process.poll() is not None:
             self.reason = f"the parent has ended with status {self._process.returncode}"
         return self._door if self.reason is None else None
@@ -121,7 +122,7 @@ class WarmParent:
 
 
 def manager_at(door: socket.socket | None, base: type = AsyncKernelManager) -> type | None:
-    """The subclass of a class of kernel managers whose kernels are forked by the parent behind ``door``."""
+    """Return a subclass of a class of kernel managers whose kernels the parent behind ``door`` forks."""
     if door is None:
         return None
 
@@ -136,7 +137,7 @@ def manager_at(door: socket.socket | None, base: type = AsyncKernelManager) -> t
 
 
 class _Forking(LocalProvisioner):
-    """What a kernel manager does with its kernel's process, where another process starts it."""
+    """The provisioner of a kernel manager whose kernels another process starts."""
 
     async def launch_kernel(self, cmd: list[str], **how):
         try:
@@ -150,13 +151,13 @@ class _Forking(LocalProvisioner):
 
 
 class _Refused(RuntimeError):
-    """Why a parent does not fork a kernel that it was asked for."""
+    """Raised with the reason why a parent does not fork a kernel that it was asked for."""
 
 
 class _Process:
     """A kernel that a parent has forked, with the methods of `subprocess.Popen` that jupyter uses.
 
-    Its line to the parent carries the request, the process's number and in the end its status. Hanging up ends it.
+    Its line to the parent carries the request, the pid and, in the end, the status. Closing the line ends the kernel.
     """
 
     stdin = stdout = stderr = None  # there is no pipe to it
@@ -174,7 +175,7 @@ class _Process:
         self._line.settimeout(PATIENCE)
         with contextlib.ExitStack() as stack:
             stack.enter_context(theirs)
-            if stdin is None:  # as jupyter does it: a pipe at whose other end is nobody
+            if stdin is None:  # as jupyter does: a pipe with nobody at its other end
                 stdin, nobody = os.pipe()
                 stack.callback(os.close, stdin)
                 os.close(nobody)
@@ -193,7 +194,7 @@ class _Process:
         self.pid = answer["pid"]
 
     def _read(self) -> dict[str, object]:
-        """The next message of the parent; an empty one, if it has hung up."""
+        """Read the next message of the parent; return an empty one if the parent has closed the line."""
         text = b""
         while not text.endswith(b"\n"):
             if not (more := self._line.recv(4096)):
@@ -202,13 +203,13 @@ class _Process:
         return json.loads(text)
 
     def poll(self) -> int | None:
-        """The status of the process as `subprocess.Popen` gives it, or None while it runs."""
+        """Return the status of the process as `subprocess.Popen` gives it, or None while it runs."""
         if self.returncode is None and select.select([self._line], [], [], 0)[0]:
             return self.wait()
         return self.returncode
 
     def wait(self) -> int:
-        """Wait for the end of the process; if its parent is gone, it has been killed, or will be within a second."""
+        """Wait for the end of the process; without its parent, it has been killed or will be within a second."""
         if self.returncode is None:
             self._line.settimeout(None)
             try:

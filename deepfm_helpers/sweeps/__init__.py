@@ -1,7 +1,7 @@
-"""Many runs of one notebook: what a sweep asks for, how it is spread over processes, and what came out of it.
+"""Make many runs of a notebook: read what a sweep asks for, spread the runs over processes, collect the results.
 
-A sweep uses the press and the modules that a reader imports; they never use a sweep. A module here uses only
-modules that stand above it::
+Modules of a sweep use the press and the modules that a reader imports, never the other way round. A module here uses
+only modules that stand above it::
 
     plans
     runs

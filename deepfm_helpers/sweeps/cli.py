@@ -1,4 +1,4 @@
-"""The command `deepfm`: run a notebook with other parameters, once or a hundred times, and look at what came out."""
+"""The command `deepfm`: run a notebook with other parameters, once or a hundred times, and look at the results."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from deepfm_helpers.press import reruns, warm
 from deepfm_helpers.sweeps import plans, runs
 
 EXPECTED = (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError)
-"""Errors that a person can do something about; each ends the command with one line."""
+"""Errors about which a person can do something; each ends the command with one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns 0 only if all went well."""
+    """Run the command line; return 0 only if all went well."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _message(error: BaseException) -> str:
-    """An error as one line; a KeyError would put its message in quotes."""
+    """Return an error as one line; a KeyError would put its message in quotes."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return runs.in_one_line(text or type(error).__name__)
 
@@ -68,7 +68,7 @@ def _taken_out(arguments: list[str]) -> tuple[list[str], dict[str, object]]:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """What `deepfm` can be asked to do."""
+    """Return the parser of what `deepfm` can be asked to do."""
     parser = argparse.ArgumentParser(prog="deepfm", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -85,7 +85,7 @@ def command_line() -> argparse.ArgumentParser:
         "--parameter",
         nargs=2,
         metavar=("NAME", "VALUE"),
-        help="a parameter; may be given several times",
+        help="a parameter and its value; may be given several times",
     )
     sub.add_argument("--list", action="store_true", help="list the notebook's parameters and stop")
     _setting(sub)
@@ -100,7 +100,7 @@ def command_line() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=V,V",
-        help="other values than the file's for a parameter",
+        help="values for a parameter, in place of those in the file",
     )
     where = sub.add_mutually_exclusive_group()
     where.add_argument("--workers", type=_number, default=2, help="processes on this machine (default 2)")
@@ -112,7 +112,7 @@ def command_line() -> argparse.ArgumentParser:
     sub.add_argument("--retry-failed", action="store_true", help="make failed runs again")
     sub.add_argument("--stop-on-failure", action="store_true", help="end with the first run that fails")
     sub.add_argument(
-        "--limit", type=_number, default=plans.LIMIT, help="as many runs are allowed (default 10000)"
+        "--limit", type=_number, default=plans.LIMIT, help="refuse more runs than this (default 10000)"
     )
     _setting(sub)
 
@@ -122,18 +122,20 @@ def command_line() -> argparse.ArgumentParser:
         return sub
 
     of_folder("status", _status, "say which runs of a sweep are finished, failed or waiting")
-    sub = of_folder("collect", _collect, "put the results of a sweep into one table, a row a run")
+    sub = of_folder("collect", _collect, "put the results of a sweep into one table, one row per run")
     sub.add_argument("--to", type=Path, help="write a .csv or .parquet file instead of printing")
     sub.add_argument("--mlflow", metavar="STORE", type=Path, help="write an MLflow file store")
-    sub = of_folder("compare", _compare, "compare settings over paired runs, or two runs in everything")
-    sub.add_argument("--runs", nargs=2, metavar="NAME", help="two runs: all that differs between them")
+    sub = of_folder(
+        "compare", _compare, "compare settings over paired runs, or list what differs between two"
+    )
+    sub.add_argument("--runs", nargs=2, metavar="NAME", help="two runs: list all that differs between them")
     _what(sub)
     sub.add_argument("--pair", default="seed", help="the parameter that pairs runs (default seed)")
     sub.add_argument("--baseline", help="the value to compare the others with")
     sub = of_folder("plot", _plot, "draw a metric against parameters, and print the table behind the figure")
     _what(sub)
     sub.add_argument(
-        "--to", type=Path, help="the file to draw into, .svg, .png or .pdf (default: plot.svg in it)"
+        "--to", type=Path, help="the file to draw, .svg, .png or .pdf (default: plot.svg in the folder)"
     )
     return parser
 
@@ -153,7 +155,7 @@ def _setting(sub: argparse.ArgumentParser) -> None:
 def _number(text: str) -> int:
     value = int(text) if text.isdecimal() else 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
     return value
 
 
@@ -211,13 +213,13 @@ def _sweep(o: argparse.Namespace) -> int:
 
 
 def _on_one_line(line: str) -> None:
-    """Show on a terminal the newest finished run in place of the one before; failures stay."""
+    """Show on a terminal each finished run in place of the one before; failures stay."""
     passing = line.startswith("[") and "  FAILED: " not in line and not line.endswith(" s")
     print(f"\r\x1b[K{line}", end="" if passing else "\n", flush=True)
 
 
 def _changes(asked: list[str]) -> dict[str, list]:
-    """The values of ``--set name=value,value``; commas inside of brackets do not part values."""
+    """Read the values of ``--set name=value,value``; commas inside brackets do not separate values."""
     changes: dict[str, list] = {}
     for text in asked:
         name, equals, values = text.partition("=")

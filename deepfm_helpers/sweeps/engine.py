@@ -1,4 +1,4 @@
-"""Makes the runs of a sweep with Dask: on workers of this machine, or on those of a cluster that is already there."""
+"""Make the runs of a sweep with Dask, on workers of this machine or on those of a cluster that is already there."""
 
 from __future__ import annotations
 
@@ -24,16 +24,23 @@ from deepfm_helpers.sweeps.plans import Plan, Run
 from deepfm_helpers.sweeps.runs import Result, Setting
 
 PATIENCE = 30
-"""Seconds that a scheduler may be out of reach, and that a cluster may have no worker."""
+"""Seconds for which a scheduler may be out of reach or a cluster may have no worker."""
 
 
 class SweepStopped(RuntimeError):
-    """A sweep ended before its last run; what is finished stays, and the same command goes on from there."""
+    """Raised when a sweep ends before its last run; finished runs stay, and the same command goes on from there."""
 
 
 @dataclass
 class Outcome:
-    """How a sweep ended: runs that were finished before, those that finished now, and errors by name of the run."""
+    """How a sweep ended.
+
+    Attributes:
+        before: names of the runs that were finished before.
+        finished: names of the runs that finished now.
+        failed: name of a failed run -> its error.
+        seconds: time that the sweep took.
+    """
 
     before: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
@@ -54,22 +61,22 @@ def run(
 ) -> Outcome:
     """Make every run of a plan that is not finished in `folder`.
 
-    A run that fails does not stop the others; it is not tried again in a later call either, unless asked for.
+    A run that fails does not stop the others, and a later call makes it again only with `retry_failed`.
 
     Args:
-        plan: see `plans`.
+        plan: the runs to make, see `plans`.
         folder: where runs are kept; all workers have to see it under this path.
-        workers: processes on this machine, a run at a time each. Not used with a scheduler.
+        workers: number of processes on this machine, each of which makes one run at a time; unused with a scheduler.
         scheduler: the address of a Dask scheduler, such as tcp://host:8786; its workers need one thread each.
         setting: how runs are made; it does not enter their names.
         retry_failed: make failed runs again.
         stop_on_failure: let the first failure end the sweep.
-        say: gets a line about each step and each run.
+        say: function that gets a line about each step and each run.
 
     Raises:
         SweepStopped: the scheduler cannot be reached or is gone; a worker has other code, versions or data, or cannot
             write the folder; the disk is full; or a run failed and should stop the sweep.
-        InUse: another process makes this sweep.
+        InUse: another process works on this sweep.
         OSError: the folder cannot be written.
     """
     setting = setting or Setting()
@@ -90,7 +97,7 @@ def run(
                     progress.add(result)
                     if result.fatal:
                         raise SweepStopped(
-                            f"{runs.in_one_line(result.error)}; mend that, and call it again to go on"
+                            f"{runs.in_one_line(result.error)}; fix that, then run the same command to go on"
                         )
                     if result.error and stop_on_failure:
                         raise SweepStopped(runs.in_one_line(result.error))
@@ -99,7 +106,7 @@ def run(
 
 
 def _begin(plan: Plan, folder: Path, retry_failed: bool) -> tuple[Outcome, list[Run]]:
-    """Write down what was asked for; return what is known of the runs, and those that are to be made."""
+    """Write down what was asked for; return what is known of the runs, and the runs that are to be made."""
     write_whole(
         folder / "sweep.yml", yaml.safe_dump(plain(plan.resolved()), sort_keys=False, allow_unicode=True)
     )
@@ -126,7 +133,7 @@ def _note(outcome: Outcome, result: Result) -> None:
 
 
 class _Progress:
-    """Says how each run ended, and how long the others are likely to take."""
+    """Progress lines: how each run ended, and how long the others are likely to take."""
 
     def __init__(self, plan: Plan, due: int, say: Callable[[str], None]):
         self.labels, self.due, self.say = plan.labels(), due, say
@@ -153,7 +160,7 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def _client(workers: int, scheduler: str | None, say: Callable[[str], None]) -> Iterator:
-    """A client of the scheduler, or of a cluster of this machine that ends with it."""
+    """Yield a client of the scheduler, or of a cluster on this machine that ends with the body."""
     try:
         from distributed import Client, LocalCluster
     except ImportError:
@@ -231,10 +238,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def _results(client, due: list[Run], folder: Path, setting: Setting, proof: dict) -> Iterator[Result]:
-    """Hand out the runs, never many more than there are workers; yield how each ended.
+    """Hand out the runs, at most two per worker at a time; yield how each ended.
 
-    Dask gives up a run in whose presence several workers were lost, though other runs may have taken them along. Such a
-    run is handed out again: it counts the workers that died of it by itself, see `runs.DEATHS`.
+    Dask gives up a run during which several workers were lost, although another run may have brought them down. Such a
+    run is handed out again; it counts by itself the workers that died during it, see `runs.DEATHS`.
     """
     from distributed import KilledWorker
 
@@ -266,7 +273,7 @@ def _results(client, due: list[Run], folder: Path, setting: Setting, proof: dict
 
 
 def _told(one: Run, folder: Path, error: BaseException) -> Result:
-    """What the workers could not tell themselves."""
+    """Make the result of a run whose worker could not report it, and write down its error."""
     text = f"{one.name}: {type(error).__name__}: {_first_line(error)}"
     with suppress(OSError):
         write_whole(runs.folder_of(folder, one.name) / "error.txt", text + "\n")
@@ -277,7 +284,7 @@ def _told(one: Run, folder: Path, error: BaseException) -> Result:
 
 
 def _proof(plan: Plan) -> dict:
-    """What a worker has to have: the code of each notebook, the data, the versions."""
+    """Return what a worker needs to have: the code of each notebook, the data, the versions."""
     return {
         "digests": {str(one.notebook): one.digest for one in plan.runs},
         "fingerprints": {
@@ -288,7 +295,7 @@ def _proof(plan: Plan) -> dict:
 
 
 def _differences(proof: dict, folder: str) -> str | None:
-    """What this worker lacks to make the runs that the client means, or None."""
+    """Return what this worker lacks to make the runs that the client means, or None."""
     for notebook, code in proof["digests"].items():
         if not Path(notebook).is_file():
             return f"has no {notebook}"
@@ -322,7 +329,7 @@ _proved: dict[str, str | None] = {}
 
 
 def _proves(proof: dict, folder: str) -> str | None:
-    """The same, looked at once in a process."""
+    """Return the result of `_differences`, computed once per process."""
     key = repr((proof, folder))
     if key not in _proved:
         _proved[key] = _differences(proof, folder)
@@ -330,7 +337,7 @@ def _proves(proof: dict, folder: str) -> str | None:
 
 
 def _refuse_others(client, proof: dict, folder: Path) -> None:
-    """Have every worker prove itself; one that is lost meanwhile, or comes later, does so at its first run."""
+    """Refuse a cluster with a worker unlike this process; a worker that comes later is checked at its first run."""
     with suppress(OSError):
         found = client.run(_proves, proof, str(folder), on_error="return")
         for worker, difference in found.items():
@@ -341,7 +348,7 @@ def _refuse_others(client, proof: dict, folder: Path) -> None:
 
 
 def _work(one: Run, folder: str, setting: Setting, proof: dict) -> Result:
-    """Make one run on this worker, after it has proved itself, as workers may come later than the first run."""
+    """Make one run on this worker, after a check of the worker, which may have come after the sweep began."""
     for name in ("traitlets", "papermill"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # `runs` tells what went wrong
     if difference := _proves(proof, folder):

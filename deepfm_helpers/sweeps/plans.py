@@ -1,4 +1,4 @@
-"""What a sweep asks for: a file or a dict becomes a list of runs, each with all its parameters, checked and named."""
+"""Turn a sweep file or a dict into a list of runs, each with all its parameters, checked and named."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.press.digests import digest, digest_of_run
 
 LIMIT = 10_000
-"""More runs than this are most likely a slip; who means it says so."""
+"""More runs than this are most likely a mistake; a reader who means it gives a higher limit."""
 
 KEYS = ("notebook", "fixed", "grid", "seeds", "points", "sample")
 
 
 class PlanError(ValueError):
-    """A sweep that cannot be run as it is asked for; the message says what, where and what is allowed."""
+    """Raised for a sweep that cannot be run as it is asked for; the message says why, where, and what is allowed."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One notebook with one set of parameters; `name` is its stem and a hash of all that can move a number."""
+    """One notebook with one set of parameters; `name` is its stem with a hash of all that can change a result."""
 
     name: str
     notebook: Path
@@ -43,7 +43,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a sweep in their order, each once, and what was asked for."""
+    """The runs of a sweep, in order and each once, with what was asked for."""
 
     runs: tuple[Run, ...]
     asked: tuple[dict, ...]
@@ -52,14 +52,15 @@ class Plan:
     def read(
         cls, path: str | Path, changes: Mapping[str, Sequence] | None = None, limit: int = LIMIT, **how
     ) -> Plan:
-        """The plan of a sweep file: YAML, with several sweeps separated by ``---``.
+        """Make the plan of a sweep file, which is YAML, with ``---`` between several sweeps.
 
-        A notebook is looked for from the working directory, then from the file's folder, then in this book.
+        The path of a notebook counts from the working directory, from the file's folder or from this book's, whichever
+        leads to a file first.
 
         Args:
             path: the file.
-            changes: values by parameter, in place of those that the file gives for it.
-            limit: as many runs are allowed.
+            changes: parameter -> values, which replace those in the file.
+            limit: largest number of runs that is allowed.
             how: `fingerprint_of`, see :meth:`of`.
 
         Raises:
@@ -87,22 +88,27 @@ class Plan:
         where: str = "sweep",
         fingerprint_of: Callable[[str | None], str | None] | None = None,
     ) -> Plan:
-        """The plan of sweeps that are given as dicts, with the keys of a sweep file.
+        """Make the plan of sweeps that are given as dicts, with the keys of a sweep file.
 
-        - ``notebook``: its path.
+        - ``notebook``: path of the notebook.
         - ``fixed``: parameters that have one value in all runs.
         - ``grid``: parameter → list of values; every combination is a run.
         - ``seeds``: values of ``seed`` for every combination: a list, or a text such as ``1-5, 8``.
         - ``points``: further single runs, each a dict of parameters.
-        - ``sample``: further runs drawn at random: ``number``, ``seed`` (1) and ``ranges``, parameter → [low, high]
-          (whole numbers if both are) or [low, high, log].
+        - ``sample``: further runs drawn at random: their ``number``, the ``seed`` of the draw (by default 1) and
+          ``ranges``, parameter → [low, high] (whole numbers if both ends are) or [low, high, log].
 
-        What the runs are to be compared with is asked of `fingerprint_of`; by default :func:`fingerprint`, which
-        fetches data that is not on this machine.
+        Args:
+            asked: the dicts.
+            changes, limit: see :meth:`read`.
+            beside: a folder from which the path of a notebook may count.
+            where: name of the sweeps in error messages.
+            fingerprint_of: function of a dataset's name that returns its fingerprint; by default :func:`fingerprint`,
+                which fetches data that is not on this machine.
 
         Raises:
-            PlanError: an unknown key, nothing to run, a parameter that is given twice or that the notebook does not
-                have, a value that is not allowed, or more runs than `limit`.
+            PlanError: a key is unknown, there is nothing to run, a parameter is given twice, the notebook does not have
+                it, a value is not allowed, or there are more runs than `limit`.
         """
         if not asked or not any(asked):
             raise PlanError(f"{where}: is empty; a sweep needs at least the key notebook")
@@ -113,7 +119,7 @@ class Plan:
             try:
                 total += _count(sweep)
                 if total > limit:
-                    raise PlanError(f"{total:,} runs are more than {limit:,}; to run them, give a limit")
+                    raise PlanError(f"{total:,} runs are more than {limit:,}; to run them, raise the limit")
                 notebook = _notebook(sweep, beside)
                 for run in _runs(
                     notebook, _points(_changed(sweep, changes or {})), fingerprint_of or fingerprint
@@ -124,11 +130,11 @@ class Plan:
         return cls(tuple(runs.values()), tuple(dict(sweep) for sweep in asked))
 
     def only(self, wanted: Callable[[Run], bool]) -> Plan:
-        """The plan of some of its runs."""
+        """Return the plan of the runs for which `wanted` is true."""
         return replace(self, runs=tuple(run for run in self.runs if wanted(run)))
 
     def labels(self) -> dict[str, str]:
-        """What tells each run from the others, in words, by name: the parameters that differ, and the notebook."""
+        """Return for each run, by name, what tells it from the others: the parameters that differ, and the notebook."""
         of_notebook: dict[Path, list[Run]] = {}
         for run in self.runs:
             of_notebook.setdefault(run.notebook, []).append(run)
@@ -143,7 +149,7 @@ class Plan:
         return {run.name: labels[run.name] for run in self.runs}
 
     def resolved(self) -> dict:
-        """What was asked for and what it came to, for the sweep's folder."""
+        """Return what was asked for and the runs that follow from it, for the sweep's folder."""
         runs = [
             {"name": run.name, "notebook": run.notebook.stem, "parameters": run.parameters}
             for run in self.runs
@@ -162,7 +168,7 @@ def _in_one_line(error: yaml.YAMLError) -> str:
 
 
 class _Strict(yaml.SafeLoader):
-    """YAML in which no key stands twice."""
+    """A YAML loader that refuses a key that is given twice."""
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -171,7 +177,7 @@ class _Strict(yaml.SafeLoader):
                 hint = " (YAML reads on, off, yes and no as true and false)" if isinstance(key, bool) else ""
                 raise PlanError(f"line {node.start_mark.line + 1}: the key {key!r} is no name{hint}")
             if keys.count(key) > 1:
-                raise PlanError(f"line {node.start_mark.line + 1}: {key} stands twice")
+                raise PlanError(f"line {node.start_mark.line + 1}: {key} is given twice")
         return super().construct_mapping(node, deep)
 
 
@@ -183,7 +189,7 @@ def _mapping(sweep: Mapping, key: str) -> dict:
 
 
 def _count(sweep: Mapping) -> int:
-    """How many runs a sweep asks for, without making them; checks its keys and the kinds of their values."""
+    """Count the runs that a sweep asks for without making them; check its keys and the kinds of their values."""
     if not isinstance(sweep, Mapping):
         raise PlanError(f"is {sweep!r}; a sweep has the keys {', '.join(KEYS)}")
     if unknown := [str(key) for key in sweep if key not in KEYS]:
@@ -206,7 +212,7 @@ def _count(sweep: Mapping) -> int:
 
 
 def _alone(sweep: Mapping) -> bool:
-    """Whether the fixed parameters make a run of their own, because nothing else makes one."""
+    """Tell whether the fixed parameters make a run of their own, because nothing else makes one."""
     return not (sweep.get("points") or sweep.get("sample"))
 
 
@@ -228,12 +234,12 @@ def _seeds(asked: object) -> list:
     if not seeds:
         raise PlanError(f"seeds: {asked!r} holds no seed, so there is nothing to run")
     if twice := [seed for seed, number in Counter(seeds).items() if number > 1]:
-        raise PlanError(f"seeds: {', '.join(map(str, sorted(twice)))} stands twice")
+        raise PlanError(f"seeds: {', '.join(map(str, sorted(twice)))} is given twice")
     return seeds
 
 
 def _changed(sweep: Mapping, changes: Mapping[str, Sequence]) -> dict:
-    """The sweep with the values of `changes` in place of its own."""
+    """Return the sweep with the values of `changes` in place of its own."""
     if not changes:
         return dict(sweep)
     changed = dict(sweep)
@@ -253,7 +259,7 @@ def _changed(sweep: Mapping, changes: Mapping[str, Sequence]) -> dict:
 
 
 def _points(sweep: Mapping) -> list[dict]:
-    """The parameters that each run of a sweep sets, in order."""
+    """Return the parameters that each run of a sweep sets, in order."""
     fixed, grid = _mapping(sweep, "fixed"), _mapping(sweep, "grid")
     if both := set(fixed) & set(grid):
         raise PlanError(f"{', '.join(sorted(both))} stands in fixed and in grid")
@@ -335,12 +341,12 @@ def _runs(notebook: Path, points: list[dict], fingerprint_of: Callable) -> list[
 
 @cache
 def fingerprint(dataset: str | None) -> str | None:
-    """The fingerprint of a dataset on this machine; None for a notebook that names none."""
+    """Return the fingerprint of a dataset, which is fetched if needed; None for a notebook that names no dataset."""
     return None if dataset is None else datasets.load(dataset).provenance.fingerprint
 
 
 def fingerprint_at_hand(dataset: str | None) -> str | None:
-    """As :func:`fingerprint`; but None too for data that would have to be fetched."""
+    """Return the same as :func:`fingerprint`, but None for data that would have to be fetched."""
     folders = [folder for folder in (fetching.data_folder(), fetching.cache_folder()) if folder]
     fetched = dataset in fetching.DATASETS
     here = not fetched or any(fetching.within(folder, dataset) for folder in folders)

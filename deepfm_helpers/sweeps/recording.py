@@ -1,8 +1,8 @@
-"""The stored records of MovieLens-1M: sweep files, their runs, and what they recorded, for the chapters to read.
+"""Make the stored records of MovieLens-1M that the chapters read, or list the stale ones.
 
 ``python -m deepfm_helpers.sweeps.recording`` makes the runs of the sweep files in ``book/`` and stores what they
-recorded; runs that are finished are not made again, so that it can be interrupted at any time. With ``--stale`` it
-makes nothing, and names the records that are not those of today's code.
+recorded. Finished runs are not made again, so the command can be interrupted at any time. With ``--stale`` it makes
+nothing and lists the records that were not made with today's code, data and versions.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from deepfm_helpers.records import Recorded, recorded
 from deepfm_helpers.sweeps import engine, plans, runs
 
 FILES = ("records.yml", "gallery.yml")
-"""The sweep files: of the numbers that chapters quote, and of the gallery."""
+"""The sweep files: one for the numbers that chapters quote, one for the gallery."""
 
 SAME = ("fingerprint", "digest", "versions", "threads")
 """What all runs of a record have in common."""
 
 
 def store(here: Checkout, sweep: Path) -> list[Path]:
-    """Store what the finished runs of a sweep recorded, a file a notebook in ``deepfm_helpers/records``.
+    """Store what the finished runs of a sweep recorded, one file per notebook, in ``deepfm_helpers/records``.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
         ValueError: the runs of a notebook differ in data, code, versions or threads, or recorded nothing.
@@ -51,7 +51,7 @@ def store(here: Checkout, sweep: Path) -> list[Path]:
 
 
 def _record(name: str, made: Sequence[dict]) -> dict:
-    """One record: what is common to the runs, and columns of what is not."""
+    """Make one record: what is common to the runs, and columns of what differs."""
     if differ := [key for key in SAME if any(run[key] != made[0][key] for run in made)]:
         raise ValueError(f"{name}: its runs differ in {', '.join(differ)}; make them again in another folder")
     parameters = [run["parameters"] for run in made]
@@ -71,7 +71,7 @@ def _record(name: str, made: Sequence[dict]) -> dict:
 
 
 def _shortened(value: object) -> object:
-    """``value`` with every float cut to six significant digits, which is what a float32 model can mean."""
+    """Return ``value`` with every float rounded to six significant digits, about the precision of float32."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
@@ -82,7 +82,7 @@ def _shortened(value: object) -> object:
 
 
 def _text(record: dict) -> str:
-    """A record as JSON with a line for each of its columns."""
+    """Return a record as JSON with a line for each of its columns."""
 
     def text(value: object) -> str:
         return json.dumps(value, ensure_ascii=False, sort_keys=True)
@@ -127,9 +127,9 @@ def _made(here: Checkout, plan: plans.Plan, sweep: Path, **how) -> list[Path]:
 
 
 def stale(here: Checkout) -> dict[str, list[str]]:
-    """The records that are not what the sweep files would record today, each with the reasons, in words.
+    """List the records that are not what the sweep files would record today, each with the reasons in words.
 
-    A record is compared with the digest of the notebook's code, the fingerprint of the data (where the data is on this
+    A record is compared with the digest of the notebook's code, the fingerprint of the data (if the data is on this
     machine), the locked versions of the packages, and the runs that are asked for.
     """
     wanted: dict[str, dict[str, plans.Run]] = {}
@@ -148,7 +148,7 @@ def stale(here: Checkout) -> dict[str, list[str]]:
 
 
 def _unlike(here: Checkout, record: Recorded, runs: Sequence[plans.Run]) -> list[str]:
-    """In what a record differs from what its runs would record today."""
+    """List in words how a record differs from what its runs would record today."""
     if not runs:
         return [f"no run of it is asked for in {' or '.join(FILES)}"]
     found = []
@@ -170,7 +170,7 @@ def _unlike(here: Checkout, record: Recorded, runs: Sequence[plans.Run]) -> list
 
 
 def _locked(here: Checkout, python: str) -> dict[str, str]:
-    """The versions in ``constraints.txt`` of the packages that can move a number, for a version of Python."""
+    """Return the locked versions of the packages that can change a result, for a version of Python."""
     found = {}
     for line in (here.root / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if re.match(r"[\w.-]+==", line):
@@ -183,14 +183,14 @@ def _locked(here: Checkout, python: str) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
-    """The command line; returns 0 only if all went well."""
+    """Run the command line; return 0 only if all went well."""
     parser = argparse.ArgumentParser(
         prog="python -m deepfm_helpers.sweeps.recording", description=__doc__.split("\n")[0]
     )
     parser.add_argument("notebooks", nargs="*", metavar="NN", help="which ones, such as 04; all by default")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
     parser.add_argument(
-        "--stale", action="store_true", help="make nothing: print the records that are not of today"
+        "--stale", action="store_true", help="make nothing: list the records that are out of date"
     )
     o = parser.parse_args(arguments)
     setting = runs.Setting(timeout=7200, warm=True)
@@ -223,9 +223,9 @@ def _print_stale(here: Checkout, names: Sequence[str]) -> int:
     for name, reasons in found.items():
         print(f"{name}: {'; '.join(reasons)}")
     print(
-        f"{len(found)} records are not of today's code, data and versions"
+        f"{len(found)} records were not made with today's code, data and versions"
         if found
-        else "all records are of today"
+        else "all records are up to date"
     )
     return 1 if found else 0
 

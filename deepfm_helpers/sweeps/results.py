@@ -1,8 +1,8 @@
-"""What came out of a sweep: one frame of all runs, means and paired differences, what differs, and pictures.
+"""Read the results of a sweep: one frame of all runs, means and paired differences, what differs, and figures.
 
 Functions that compare or draw take the folder of a sweep or a frame of :func:`collect`, possibly read back from a file
-or with rows taken out. Bad input is a ValueError of one line that names what is wrong and what there is instead.
-What a reader of the numbers has to know, such as runs that are left out, is a UserWarning of one line.
+or without some of its rows. Bad input raises a ValueError of one line that says what is wrong and what there is
+instead. What a reader of the numbers has to know, such as runs that are left out, is a UserWarning of one line.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ Source = pd.DataFrame | str | Path
 
 
 def collect(folder: str | Path) -> pd.DataFrame:
-    """All finished runs of a sweep's folder, a row a run, in the order of notebook and parameters.
+    """Collect all finished runs of a sweep, one row per run, in the order of notebook and parameters.
 
     Args:
-        folder: a sweep's folder, which holds ``runs/``; of one notebook or of several.
+        folder: a sweep's folder, which holds ``runs/``, with runs of one notebook or of several.
 
     Returns:
-        The columns `run` and `notebook`; every parameter; every metric that is one value, those of a dict as
+        The columns `run` and `notebook`; every parameter; every metric that is one value, and those in a dict as
         ``name.key``; `seconds`, `processor_seconds`, `threads`, `cores`, `host`, `processor`, `kernel`, `digest`,
         `fingerprint`, ``versions.package``, `date`. What a run does not have is missing. A parameter that is a list
-        is the text of its JSON, ``[64, 32]``, which can be grouped, stored and read back; metrics that are lists are
-        in :func:`histories`. A metric that has the name of a parameter or of another column becomes ``metric.name``,
-        with a warning. ``attrs["parameters"]`` names the parameters.
+        becomes the text of its JSON, such as ``[64, 32]``, which can be grouped, stored and read back; metrics that are
+        lists are in :func:`histories`. A metric with the name of a parameter or of another column becomes
+        ``metric.name``, with a warning. ``attrs["parameters"]`` names the parameters.
 
     Raises:
-        FileNotFoundError: the folder is not that of a sweep.
-        ValueError: no run has finished.
+        FileNotFoundError: the folder is not the folder of a sweep.
+        ValueError: no run has finished, or two metrics of a run get the same name.
     """
     found = _finished(folder)
     parameters = _names(run["parameters"] for run in found)
@@ -86,7 +86,7 @@ def collect(folder: str | Path) -> pd.DataFrame:
 
 
 def _finished(folder: str | Path) -> list[dict]:
-    """The finished runs of a folder; it is an error if there are none."""
+    """Return the finished runs of a folder; raise ValueError if there are none."""
     found = runs.finished(folder)
     if not found:
         raise ValueError(f"{folder}: no run has finished yet")
@@ -94,19 +94,19 @@ def _finished(folder: str | Path) -> list[dict]:
 
 
 def _names(mappings) -> list[str]:
-    """The keys of several mappings, in the order in which they first come."""
+    """Return the keys of several mappings, in the order of their first appearance."""
     return list(dict.fromkeys(name for mapping in mappings for name in mapping))
 
 
 def _cell(value: object) -> object:
-    """A value as a cell of a frame: lists and dicts as the text of their JSON."""
+    """Return a value as a cell of a frame: lists and dicts become the text of their JSON."""
     if isinstance(value, (list, tuple, dict)):
         return json.dumps(value, ensure_ascii=False)
     return value
 
 
 def _column(values: list) -> pd.Series:
-    """Values as a column of one type, missing ones included; of several types as text."""
+    """Return values, some perhaps missing, as a column of one type; values of several types become texts."""
     kinds = {type(value) for value in values if value is not None}
     some = None in values
     if kinds == {bool}:
@@ -120,7 +120,7 @@ def _column(values: list) -> pd.Series:
 
 
 def _flat(run: Mapping) -> dict[str, object]:
-    """The metrics of a run, those inside of dicts as ``name.key``.
+    """Return the metrics of a run, those inside a dict as ``name.key``.
 
     Raises:
         ValueError: two metrics get the same name.
@@ -142,9 +142,9 @@ def _flat(run: Mapping) -> dict[str, object]:
 
 
 def histories(folder: str | Path, metric: str) -> pd.DataFrame:
-    """A metric that is a list of numbers, such as a learning curve: one column a run, one row a step, from 1.
+    """Return a metric that is a list of numbers, such as a learning curve: one column per run, steps from 1 in rows.
 
-    Columns of shorter lists end in missing values. Runs that did not record the metric are named and left out.
+    Columns of shorter lists end in missing values. Runs that did not record the metric are left out, with a warning.
 
     Raises:
         ValueError: no run recorded a list of that name; see also :func:`collect`.
@@ -164,7 +164,7 @@ def _is_curve(value: object) -> bool:
 
 
 def write(frame: pd.DataFrame, path: str | Path) -> None:
-    """Write a frame, whole or not at all: as Parquet if the name ends in .parquet, else as CSV.
+    """Write a frame, whole or not at all, as Parquet if the name ends in .parquet, and otherwise as CSV.
 
     Raises:
         ValueError: the name has another ending than .csv, .parquet or none.
@@ -188,23 +188,23 @@ def write(frame: pd.DataFrame, path: str | Path) -> None:
 def to_mlflow(folder: str | Path, store: str | Path) -> int:
     """Write the finished runs of a sweep into an MLflow file store, where the MLflow UI shows them.
 
-    The experiment has the name of the folder; each run its parameters, its metrics (a list with its steps, from 1), as
-    tags everything else that :func:`collect` gives and metrics that are no numbers, and the executed notebook as an
-    artifact. A run that is there already is not written again; one that was interrupted is. MLflow
-    calls its file store old and wants the variable ``MLFLOW_ALLOW_FILE_STORE=true``, which is set here for this process
-    and has to be set for ``mlflow ui --backend-store-uri STORE`` as well. Nothing goes over a network: MLflow's
-    telemetry is switched off.
+    The experiment has the name of the folder. Each run has its parameters; its metrics, a list with its steps from 1
+    on; as tags, metrics that are not numbers and everything else that :func:`collect` gives; and the executed notebook
+    as an artifact. A run that is already in the store is not written again unless its writing was interrupted. MLflow
+    has deprecated its file store and asks for the variable ``MLFLOW_ALLOW_FILE_STORE=true``, which this function sets
+    for its process and which ``mlflow ui --backend-store-uri STORE`` needs as well. Nothing goes over a network:
+    MLflow's telemetry is switched off.
 
     Args:
         folder: a sweep's folder.
-        store: the folder of the store, made as needed.
+        store: the folder of the store, which is made if needed.
 
     Returns:
-        How many runs were written.
+        The number of runs written.
 
     Raises:
         ImportError: mlflow-skinny is not installed.
-        ValueError: two metrics of a run get the same name, where MLflow has fewer letters for names.
+        ValueError: two metrics of a run get the same name, because MLflow allows fewer characters in names.
     """
     found = _finished(folder)
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_FILE_STORE": "true"}  # before the import
@@ -240,7 +240,7 @@ def to_mlflow(folder: str | Path, store: str | Path) -> int:
 
 
 def _for_mlflow(run: dict) -> tuple[list, list, list]:
-    """The parameters, metrics and tags of a run as MLflow's own."""
+    """Return the parameters, metrics and tags of a run as objects of MLflow."""
     from mlflow.entities import Metric, Param, RunTag
 
     now, metrics, names = int(time.time() * 1000), [], {}
@@ -269,42 +269,42 @@ def compare(
     pair: str | Sequence[str] = "seed",
     baseline: object = None,
 ) -> pd.DataFrame:
-    """Mean and spread of a metric for each value of one or several parameters, and differences from a baseline.
+    """Compare the values of one or several parameters: mean and spread of a metric, and differences from a baseline.
 
-    Two runs are a pair if they differ in `by` alone: same `pair`, same value of every other parameter. Runs of the
-    same seed share much of their noise, and a difference within a pair is free of what they share. Where
-    other parameters vary too, the differences are averaged over them within each value of `pair`, so that
-    the interval stands on as many differences as there are seeds: five seeds at three sizes are no fifteen experiments.
+    Two runs are a pair if they differ in `by` alone, with the same `pair` and the same value of every other parameter.
+    Runs of the same seed share much of their noise, and a difference within a pair is free of what they share. If other
+    parameters vary too, the differences are averaged over them within each value of `pair`, so that the interval
+    rests on as many differences as there are seeds: five seeds at three sizes are not fifteen experiments.
 
     With m values beside the baseline there are m chances to see a difference where there is none. Each interval is
-    therefore widened after Bonferroni, to the level 1 − 0.05 / m: in 95 % of such experiments *all* of them hold what
-    they estimate. It is the simplest correction that gives intervals (Holm's gives decisions only) and
-    holds for differences that share a baseline. It does not know of other comparisons that you made and did not like.
+    therefore widened to the level 1 − 0.05 / m (Bonferroni): in 95 % of such experiments *all* of them contain what
+    they estimate. This is the simplest correction that gives intervals (Holm's gives decisions only), and it holds for
+    differences that share a baseline. It knows nothing of other comparisons that you made and did not report.
 
     Args:
         source: a sweep's folder, or a frame of :func:`collect`.
         metric: a column of numbers.
         by: one or several parameters, or another column that describes a run, such as `notebook`, `threads`, `kernel`
             or `digest`.
-        pair: the parameter, or several, that make a pair.
+        pair: the parameter, or several, whose values the runs of a pair share.
         baseline: a value of `by`, or with several parameters one value for each, in their order or as a dict. Without
-            it there are means alone.
+            it, there are means alone.
 
     Returns:
-        One row for each value of `by`, with `mean`, `sd` (n − 1 below the sum) and `n`, the number of runs. With a
-        baseline also: `difference`, the mean difference from it; `low` and `high`, its interval by Student's t at
-        `level`; `detectable`, see `evaluation.paired_difference`; `pairs`, on how many values of `pair` it stands; and
-        `verdict`: "higher", "lower", "within the noise" if the interval holds 0, "equal in every pair", "one pair: no
-        interval", "no pair".
+        One row for each value of `by`, with `mean`, `sd` (n − 1 in the denominator) and `n`, the number of runs. With a
+        baseline also: `difference`, the mean difference from the baseline; `low` and `high`, its interval by Student's
+        t at `level`; `detectable`, the minimum detectable difference, see `evaluation.paired_difference`; `pairs`, the
+        number of values of `pair` behind the difference; and `verdict`: "higher", "lower", "within the noise" if the
+        interval contains 0, "equal in every pair", "one pair: no interval", "no pair", or "baseline".
 
     Raises:
-        FileNotFoundError, ValueError: no such folder, metric, parameter or baseline; or several runs have
-            the same values of all parameters, so that one of them has to go.
+        FileNotFoundError, ValueError: there is no such folder, metric, parameter or baseline; or several runs have the
+            same values of all parameters, so that all but one have to be taken out.
 
     Warns:
         UserWarning: runs are left out because they did not record the metric; further parameters vary; values of `by`
-            were run with other seeds or parameters than the rest; runs differ in threads, processor, kernel, versions,
-            digest (in one notebook) or fingerprint (in one dataset).
+            were run with other seeds or parameters than the rest; or runs differ in threads, processor, kernel,
+            versions, digest (in one notebook) or fingerprint (in one dataset).
     """
     asked = _prepared(source, metric, by, pair)
     table, grid = _means(asked), _paired(asked)
@@ -328,12 +328,12 @@ def compare(
 
 
 def _groups(frame: pd.DataFrame, names: list[str]):
-    """The rows of a frame by the values of columns, missing ones included, in order."""
+    """Group the rows of a frame by the values of columns, missing ones included, in order."""
     return frame.groupby(names, dropna=False, observed=True)
 
 
 def _in_order(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The frame with columns that hold lists in the order of lists, short ones first, rather than of their texts."""
+    """Return the frame with columns of lists ordered as lists, short ones first, and not as texts."""
     for name in names:
         texts = frame[name].dropna().unique().tolist()
         if texts and all(isinstance(text, str) and text.startswith("[") for text in texts):
@@ -358,9 +358,9 @@ def _means(asked: _Asked) -> pd.DataFrame:
 
 
 def _paired(asked: _Asked) -> pd.DataFrame:
-    """The metric, one column for each value of `by`, in order; NaN for what was not run.
+    """Return the metric with one column for each value of `by`, in order; NaN for what was not run.
 
-    Rows are numbered by the values of `pair`, and within them by those of `pair` and the others.
+    The index numbers the values of `pair` and, within them, the combinations of `pair` and the others.
     """
     frame, metric, by, pair, others = asked
     groups = _groups(frame, by)
@@ -448,11 +448,11 @@ def _warn_of_what_differs(frame: pd.DataFrame, columns: Sequence[str], by: Seque
             counts = group[name].value_counts(dropna=False, sort=False)
             if len(counts) > 1:
                 which = [f"{str(value)[:12]} ({number} runs)" for value, number in counts.items()]
-                _warn(f"the runs differ in {name}, which can move a metric: {', '.join(which)}")
+                _warn(f"the runs differ in {name}, which can change a metric: {', '.join(which)}")
 
 
 def _place_of(baseline: object, by: list[str], index: pd.Index) -> int:
-    """The row of a table of `compare` that a reader means."""
+    """Return the position of the baseline in a table of `compare`."""
     if isinstance(baseline, Mapping):
         if set(baseline) != set(by):
             raise ValueError(f"baseline names {_listing(baseline)}; it has to name {_listing(by)}")
@@ -472,19 +472,20 @@ def _place_of(baseline: object, by: list[str], index: pd.Index) -> int:
 
 
 def differences(run_a: str | Path, run_b: str | Path) -> pd.DataFrame:
-    """What differs between two runs, except the time that they took and when.
+    """List what differs between two runs, apart from their dates and the time that they took.
 
     Args:
         run_a, run_b: the folders of two finished runs, ``FOLDER/runs/NAME``, of one sweep or of two.
 
     Returns:
-        One row for each difference: `kind` ("notebook", "parameter", "made with", "version", "metric", "code" or
-        "output"), `name`, the values `a` and `b` (of an output the first line that differs) and, of numbers,
-        `difference`, b − a; of lists of numbers the largest in size. Outputs are compared cell by cell, over cells of
-        the same code: text by lines, figures as a whole; records are in the metrics. No row: the runs agree.
+        One row for each difference, and none if the runs agree. The columns are `kind` ("notebook", "parameter", "made
+        with", "version", "metric", "code" or "output"); `name`; the values `a` and `b`, for an output the first line
+        that differs; and, for numbers, `difference`, b − a, for lists of numbers the difference that is largest in
+        size. Outputs are compared cell by cell where the code is the same: texts by lines, figures as a whole. Records
+        are compared as metrics.
 
     Raises:
-        FileNotFoundError: a folder is not that of a finished run.
+        FileNotFoundError: a folder is not the folder of a finished run.
     """
     a, b = _run_of(run_a), _run_of(run_b)
     rows = [("notebook", "", a["notebook"], b["notebook"])] if a["notebook"] != b["notebook"] else []
@@ -512,12 +513,12 @@ def _run_of(folder: str | Path) -> dict:
 
 
 def _brief(value: object) -> object:
-    """A value as a table shows it: of a curve only how long it is."""
+    """Return a value as a table shows it; for a long curve this is its length."""
     return f"{len(value)} numbers" if _is_curve(value) and len(value) > NAMED else _cell(value)
 
 
 def _size(a: object, b: object) -> float:
-    """b − a of two numbers; of two lists of numbers the largest difference, with its sign."""
+    """Return b − a for two numbers; for two lists of numbers the difference largest in size, with its sign."""
     lists = [value if isinstance(value, list) else [value] for value in (a, b)]
     if len(lists[0]) != len(lists[1]) or not all(map(_is_curve, lists)):
         return np.nan
@@ -526,7 +527,7 @@ def _size(a: object, b: object) -> float:
 
 
 def _cells(path: Path) -> list[tuple[str, list]]:
-    """Code and outputs of the code cells of an executed notebook, without the cell that holds the parameters given."""
+    """Return code and outputs of an executed notebook's code cells, except the cell with the injected parameters."""
     cells = nbformat.read(path, as_version=4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
     return [
@@ -540,7 +541,7 @@ def _cells(path: Path) -> list[tuple[str, list]]:
 
 
 def _shown(output: dict) -> dict[str, str]:
-    """What an output shows, by type: the data of a result, the text of a stream, the message of an error."""
+    """Return what an output shows, by type: the data of a result, the text of a stream, the message of an error."""
     if output.output_type == "stream":
         shown = {output.name: output.text}
     elif output.output_type == "error":
@@ -566,7 +567,7 @@ def _unlike_cells(ours: list, theirs: list) -> Iterator[tuple]:
 
 
 def _unlike(where: str, a: Mapping[str, str], b: Mapping[str, str]) -> tuple[str, str, str]:
-    """Name, and what stands on both sides, of two outputs that are not the same."""
+    """Return the name of two outputs that differ, and what each of them shows."""
     if set(a) != set(b):
         return where, ", ".join(a) or "no output", ", ".join(b) or "no output"
     kinds = [kind for kind in a if a[kind] != b[kind]]
@@ -585,16 +586,18 @@ def plot(
     pair: str | Sequence[str] = "seed",
     label: str | None = None,
 ) -> tuple[plt.Axes, pd.DataFrame]:
-    """A picture of a metric and the table of its numbers; the kind follows from the number of parameters.
+    """Draw a metric, and return the Axes and the table of the numbers; the number of parameters decides what is drawn.
 
-    One parameter: the metric against it, single runs, pairs joined, mean and standard deviation; the table is that of
-    :func:`compare`. Two: a heat map of the means, and these. More: parallel coordinates, a line a run, and the runs,
-    sorted by the metric. A metric that is a list of numbers: learning curves, a colour for each value of `by`, and
-    their means by step; for these the source has to be a folder.
+    - One parameter: the metric against the parameter, with single runs, joined pairs, mean and standard deviation; the
+      table is that of :func:`compare`.
+    - Two parameters: a heat map of the means; the table holds them.
+    - More parameters: parallel coordinates, one line per run; the table holds the runs, sorted by the metric.
+    - A metric that is a list of numbers: learning curves, one colour for each value of `by`; the table holds their
+      means by step. The source has to be a folder.
 
     Args:
         source, metric, by, pair: see :func:`compare`, whose errors and warnings are also those of this function.
-        label: of the axis or the colours that stand for the metric, with its unit; the metric's name without it.
+        label: label of the axis or the colours that stand for the metric, with its unit; None: the metric's name.
     """
     label = label or metric.replace("_", " ")
     if not isinstance(source, pd.DataFrame):
@@ -628,7 +631,7 @@ def _curves(frame: pd.DataFrame, curves: pd.DataFrame, by: list[str], label: str
 
 
 def _said(by: Sequence[str], value: object) -> str:
-    """Values of parameters in words: ``k = 4, dropout = 0.3``."""
+    """Put values of parameters into words: ``k = 4, dropout = 0.3``."""
     values = value if isinstance(value, tuple) else (value,)
     return ", ".join(f"{name} = {one}" for name, one in zip(by, values, strict=True))
 
@@ -638,7 +641,7 @@ def _listing(names) -> str:
 
 
 def _some(names, noun: str) -> str:
-    """How many there are, and the names of the first."""
+    """Say how many there are, with the names of the first."""
     names = list(names)
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{len(names)} {noun}{'s' * (len(names) > 1)} ({', '.join(names[:NAMED])}{more})"

@@ -1,4 +1,4 @@
-"""One run of a sweep and its folder: made on a worker, read by whoever looks at the results."""
+"""Make one run of a sweep on a worker, and read what its folder holds."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ THREADS = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
-"""The variables that fix how many threads compute; how many do can move the last digits of a number."""
+"""The variables that fix how many threads compute; their number can change the last digits of a result."""
 
 DEATHS = 2
-"""A run during which this many workers died is not started again."""
+"""A run is not started again once this many workers have died during it."""
 
 _FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -41,9 +41,13 @@ STATES = ("finished", "failed", "begun", "waiting")
 
 
 class Setting(NamedTuple):
-    """How runs are made, whatever they compute: seconds that a cell may take, threads, forked kernels or new ones.
+    """How runs are made, whatever they compute.
 
-    Where kernels cannot be forked, new ones are started, and the runs say so.
+    Attributes:
+        timeout: seconds that a cell may take.
+        threads: number of threads that compute in a run.
+        warm: fork kernels from a process that has loaded TensorFlow. Where this is not possible, kernels are new
+            processes, and the runs say so.
     """
 
     timeout: int = 1800
@@ -51,12 +55,12 @@ class Setting(NamedTuple):
     warm: bool = False
 
     def environment(self) -> dict[str, str]:
-        """The variables of the kernels."""
+        """Return the environment variables of the kernels."""
         return dict.fromkeys(THREADS, str(self.threads))
 
 
 class Result(NamedTuple):
-    """How a run ended: `error` is None if it finished; `fatal` says that further runs would fail alike."""
+    """How a run ended: `error` is None if it finished; `fatal` says that further runs would fail in the same way."""
 
     name: str
     seconds: float
@@ -65,18 +69,19 @@ class Result(NamedTuple):
 
 
 def folder_of(sweep: str | Path, name: str) -> Path:
-    """The folder of one run."""
+    """Return the folder of one run."""
     return Path(sweep) / "runs" / name
 
 
 def execute(run: Run, sweep: str | Path, setting: Setting) -> Result:
-    """Make one run, unless it is finished; a run that another worker is making is waited for.
+    """Make one run, unless it is finished; if another worker is making it, wait for that worker.
 
-    Its ``run.json`` is written last and in one step: where it is, all of the run is there. A run that failed leaves its
-    ``error.txt``, and is made again only when somebody has removed that: who told of the failure may be lost meanwhile.
+    The file ``run.json`` is written last and in one step: if it is there, the whole run is there. A run that failed
+    leaves the file ``error.txt`` and is made again only after somebody has removed that file, since the message about
+    the failure may get lost on its way.
 
     Returns:
-        How it ended. What a run did wrong is in ``error.txt`` too, and raises nothing.
+        How the run ended. A failed run raises nothing; its error is in the result and in ``error.txt``.
     """
     place = folder_of(sweep, run.name)
     started = time.perf_counter()
@@ -96,7 +101,7 @@ def execute(run: Run, sweep: str | Path, setting: Setting) -> Result:
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """Hold a run's folder, after waiting for whoever holds it."""
+    """Hold a run's folder, after waiting until no other process holds it."""
     with ExitStack() as stack:
         while True:
             try:
@@ -125,7 +130,7 @@ def _execute(run: Run, place: Path, setting: Setting, started: float) -> Result:
 
 
 def _run_notebook(run: Run, place: Path, setting: Setting, started: float) -> str | None:
-    """Run the notebook and write what it recorded; return what went wrong, or None."""
+    """Run the notebook and write what it recorded; return the error, or None."""
     try:
         ran = kernels.run(
             run.notebook,
@@ -162,7 +167,7 @@ _parents: dict[Setting, warm.WarmParent] = {}
 
 
 def _manager(setting: Setting) -> type | None:
-    """The kernel managers of this worker process; its warm parent starts at its first run and ends with it."""
+    """Return the class of kernel managers of this worker process; its warm parent starts at the first run."""
     if not setting.warm or warm.why_not():
         return None
     if setting not in _parents or _parents[setting].manager is None:  # none yet, or it has ended
@@ -171,7 +176,7 @@ def _manager(setting: Setting) -> type | None:
 
 
 def processor() -> str:
-    """The model of the processor, as far as the system tells."""
+    """Return the model of the processor, as far as the system tells."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -180,12 +185,12 @@ def processor() -> str:
 
 
 def is_finished(place: Path) -> bool:
-    """Whether a run's folder holds a readable ``run.json``."""
+    """Tell whether a run's folder holds a readable ``run.json``."""
     return read(place) is not None
 
 
 def read(place: Path) -> dict | None:
-    """What a finished run says of itself; None, with a warning if there is something unreadable, for any other."""
+    """Read the ``run.json`` of a finished run; return None for any other run, with a warning for an unreadable file."""
     try:
         found = json.loads((place / "run.json").read_text(encoding="utf-8"))
         if not isinstance(found, dict) or not {"name", "notebook", "parameters", "metrics"} <= set(found):
@@ -199,9 +204,9 @@ def read(place: Path) -> dict | None:
 
 
 def finished(sweep: str | Path) -> list[dict]:
-    """What the finished runs of a sweep say of themselves, in the order of the sweep.
+    """Read the ``run.json`` of each finished run of a sweep, in the order of the sweep.
 
-    Runs of older code or of another plan, which may lie in the same folder, are left out.
+    Runs of older code or of another plan, which may be in the same folder, are left out.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`asked`.
@@ -211,17 +216,17 @@ def finished(sweep: str | Path) -> list[dict]:
 
 
 def failed(sweep: str | Path) -> dict[str, str]:
-    """The errors of the runs of a sweep that failed, by name; as :func:`finished`."""
+    """Return the errors of the failed runs of a sweep, by name of the run; for what it raises see :func:`asked`."""
     return {name: error_of(sweep, name) for name, state in status(sweep).items() if state == "failed"}
 
 
 def error_of(sweep: str | Path, name: str) -> str:
-    """What a run that failed has left in its ``error.txt``."""
+    """Read the ``error.txt`` of a run that failed."""
     return (folder_of(sweep, name) / "error.txt").read_text(encoding="utf-8").strip()
 
 
 def in_one_line(error: str) -> str:
-    """What an error says: of a notebook that failed, the cell and the last line of its traceback."""
+    """Shorten an error to one line: for a notebook that failed, the cell and the last line of the traceback."""
     lines = [line.strip() for line in error.splitlines() if line.strip()]
     if not lines:
         return "unknown error"
@@ -229,10 +234,10 @@ def in_one_line(error: str) -> str:
 
 
 def asked(sweep: str | Path) -> list[str]:
-    """The names of the runs that a sweep's folder is for; without a ``sweep.yml``, of all that it holds.
+    """Return the names of the runs that ``sweep.yml`` asks for; without that file, of all runs in the sweep's folder.
 
     Raises:
-        FileNotFoundError: there is no such folder, or it is not that of a sweep.
+        FileNotFoundError: there is no such folder, or it is not the folder of a sweep.
         ValueError: its ``sweep.yml`` cannot be read.
     """
     path = Path(sweep) / "sweep.yml"
@@ -249,12 +254,12 @@ def asked(sweep: str | Path) -> list[str]:
 
 
 def status(sweep: str | Path) -> dict[str, str]:
-    """The state of each run of a sweep by name, see :func:`state_of`."""
+    """Return the state of each run of a sweep, by name: finished, failed, begun (perhaps interrupted) or waiting."""
     return {name: state_of(folder_of(sweep, name)) for name in asked(sweep)}
 
 
 def state_of(place: Path) -> str:
-    """The state of the run with this folder: finished, failed, begun (and perhaps interrupted) or waiting."""
+    """Return the state of the run with this folder: finished, failed, begun (perhaps interrupted) or waiting."""
     if is_finished(place):
         return "finished"
     left = {"failed": "error.txt", "begun": "attempts"}
