@@ -47,6 +47,10 @@ COMPARED = {
         "book_rmse",
         {"model": "full, weaker penalties", "members": 8, "all_cores": True},
     ),
+    "DeepFM full, twice as many epochs, mean of all weights": (
+        "book_rmse",
+        {"model": "full, twice as many epochs, mean of all weights", "members": 2},
+    ),
     **{f"DeepFM full, {what}": ("book_rmse", {"model": f"full, {what}", "members": 2}) for what in CHANGES},
     "the post's code": ("post", {"k": 20, "dnn_dim": [64, 64], "epochs": 30}),
     "DeepCTR": ("deepctr", {"epochs": 30}),

@@ -66,6 +66,30 @@ def without(*names: str) -> Callable:
     return build
 
 
+class MeanFrom(keras.callbacks.Callback):
+    """Leaves the model with the mean of its weights over all steps from an epoch on, counted from 0."""
+
+    def __init__(self, epoch: int):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_train_begin(self, logs=None):
+        self.steps, self.total = 0, None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.counts = epoch >= self.epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.counts:
+            weights = [np.array(weight, "float64") for weight in self.model.trainable_variables]
+            self.total = [a + b for a, b in zip(self.total, weights, strict=True)] if self.total else weights
+            self.steps += 1
+
+    def on_train_end(self, logs=None):
+        for weight, total in zip(self.model.trainable_variables, self.total, strict=True):
+            weight.assign(total / self.steps)
+
+
 FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
 # For a mean of many models: each fits its rows more closely, and the errors are less alike.
 WEAKER = recipes.changed(FULL, {"penalty": {"times": 0.7}})
@@ -88,6 +112,9 @@ MODELS = {
     "full, no rated or raters": recipe(FULL, without("rated", "raters")),
     "full, no day or stretches": recipe(NO_STRETCHES, without("day")),
     "full, no time": recipe(NO_STRETCHES, without("day", "since_first")),
+    "full, twice as many epochs, mean of all weights": recipe(
+        recipes.changed(FULL, {"training": {"epochs": 20, "averaging": 0.0, "callbacks": [MeanFrom(8)]}})
+    ),
     **{f"full, {what}": recipe(recipes.changed(FULL, change)) for what, change in CHANGES.items()},
 }
 
