@@ -47,10 +47,16 @@ COMPARED = {
         "book_rmse",
         {"model": "full, weaker penalties", "members": 8, "all_cores": True},
     ),
-    "DeepFM full, twice as many epochs, mean of all weights": (
-        "book_rmse",
-        {"model": "full, twice as many epochs, mean of all weights", "members": 2},
-    ),
+    "DeepFM full, tail average": ("book_rmse", {"model": "full, tail average", "members": 5}),
+    **{
+        f"DeepFM {name}": ("book_rmse", {"model": name, "members": 2})
+        for name in (
+            "full, 20 epochs, tail average",
+            "full, no history or time, release year",
+            "full, no history or time, release year, tail average",
+            "full, no history or time, release year, 20 epochs, tail average",
+        )
+    },
     **{f"DeepFM full, {what}": ("book_rmse", {"model": f"full, {what}", "members": 2}) for what in CHANGES},
     "the post's code": ("post", {"k": 20, "dnn_dim": [64, 64], "epochs": 30}),
     "DeepCTR": ("deepctr", {"epochs": 30}),

@@ -666,3 +666,20 @@ def test_a_model_without_a_field_does_not_look_at_it():
     assert not np.array_equal(score[2], score[3])
     days = blind.fields[names.index("day")].size
     assert seeing.parameters > blind.parameters + days
+
+
+def test_a_tail_average_is_the_mean_of_the_weights_after_the_epochs_left_out():
+    from benchmarks.systems import book_rmse
+    from deepfm_helpers._keras import keras
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    kept = book_rmse.TailAverage(skipped=1)
+    seen = []
+    see = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(model.get_weights()[0].item())
+    )
+    model.compile("sgd", "mse")
+    x = np.arange(6.0)[:, None]
+    model.fit(x, 2 * x, batch_size=2, epochs=3, shuffle=False, verbose=0, callbacks=[see, kept])
+    assert model.get_weights()[0].item() == pytest.approx(np.mean(seen[3:]))
+    assert len(seen) == 9

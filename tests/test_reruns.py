@@ -26,7 +26,7 @@ SMALLER = {
     "one_training": {"epochs": 3, "batch_size": 20, "learning_rate": 0.02},
 }
 OTHER = {
-    "dataset": "planted", "seed": 2, "n_seeds": 2, "epochs": 7, "patience": 1, "k": 3, "n": 5,
+    "dataset": "planted", "directions": "both", "seed": 2, "n_seeds": 2, "epochs": 7, "patience": 1, "k": 3, "n": 5,
     "batch_size": 2048, "steps_per_epoch": 40, "hidden": [8], "dropout": 0.4, "penalty": 0.5,
     "learning_rate": 0.01, "averaging": 0.9, "fields": ["uid", "mid"],
 }  # fmt: skip

@@ -66,34 +66,46 @@ def without(*names: str) -> Callable:
     return build
 
 
-class MeanFrom(keras.callbacks.Callback):
-    """Leaves the model with the mean of its weights over all steps from an epoch on, counted from 0."""
+class TailAverage(keras.callbacks.Callback):
+    """Leaves the model with the mean of its weights, as it meets them after the first `skipped` epochs.
 
-    def __init__(self, epoch: int):
+    The running mean of `training.train` still holds a part of the first weights; this mean holds none.
+    """
+
+    def __init__(self, skipped: int):
         super().__init__()
-        self.epoch = epoch
+        self.skipped = skipped
 
     def on_train_begin(self, logs=None):
-        self.steps, self.total = 0, None
+        self.met, self.total = 0, None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.counts = epoch >= self.epoch
+        self.counts = epoch >= self.skipped
 
     def on_train_batch_end(self, batch, logs=None):
         if self.counts:
-            weights = [np.array(weight, "float64") for weight in self.model.trainable_variables]
-            self.total = [a + b for a, b in zip(self.total, weights, strict=True)] if self.total else weights
-            self.steps += 1
+            weights = [
+                keras.ops.convert_to_numpy(w).astype("float64") for w in self.model.trainable_variables
+            ]
+            self.total = [a + b for a, b in zip(self.total, weights, strict=True)] if self.met else weights
+            self.met += 1
 
     def on_train_end(self, logs=None):
         for weight, total in zip(self.model.trainable_variables, self.total, strict=True):
-            weight.assign(total / self.steps)
+            weight.assign(total / self.met)
+
+
+def tail_average(made: dict, epochs: int) -> Callable:
+    """Return a model that follows a recipe, with the mean of all weights after four epochs as its own."""
+    training = {"epochs": epochs, "averaging": 0.0, "callbacks": [TailAverage(4)]}
+    return recipe(recipes.changed(made, {"training": training}))
 
 
 FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
 # For a mean of many models: each fits its rows more closely, and the errors are less alike.
 WEAKER = recipes.changed(FULL, {"penalty": {"times": 0.7}})
 NO_STRETCHES = {name: FULL[name] for name in FULL if name != "stretches"}
+YEAR = recipes.changed(SIDE, CHANGES["release year"])
 PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}
 MODELS = {
     "constant": constant,
@@ -112,9 +124,11 @@ MODELS = {
     "full, no rated or raters": recipe(FULL, without("rated", "raters")),
     "full, no day or stretches": recipe(NO_STRETCHES, without("day")),
     "full, no time": recipe(NO_STRETCHES, without("day", "since_first")),
-    "full, twice as many epochs, mean of all weights": recipe(
-        recipes.changed(FULL, {"training": {"epochs": 20, "averaging": 0.0, "callbacks": [MeanFrom(8)]}})
-    ),
+    "full, tail average": tail_average(FULL, 10),
+    "full, 20 epochs, tail average": tail_average(FULL, 20),
+    "full, no history or time, release year": recipe(YEAR),
+    "full, no history or time, release year, tail average": tail_average(YEAR, 10),
+    "full, no history or time, release year, 20 epochs, tail average": tail_average(YEAR, 20),
     **{f"full, {what}": recipe(recipes.changed(FULL, change)) for what, change in CHANGES.items()},
 }
 
