@@ -109,17 +109,17 @@ def forest(effects: pd.DataFrame, *, xlabel: str) -> plt.Axes:
 
     Args:
         effects: indexed by name, with the columns `difference`, `low`, `high` (NaN: no interval) and `each`, the
-            list of the single runs. An interval that holds 0 is drawn hollow and grey.
+            list of the single runs. The dot of an interval that holds 0 is hollow, and its line thin.
     """
-    ax = new_axes(xlabel=xlabel, width=5.8, height=0.9 + 0.36 * len(effects))
+    ax = new_axes(xlabel=xlabel, height=0.9 + 0.36 * len(effects))
     ax.axvline(0, color="black", linewidth=0.8)
     for place, (_, row) in enumerate(effects.iterrows()):
         clear = row.low > 0 or row.high < 0
-        colour = BLUE if clear else "0.5"
-        ax.plot(row.each, [place + 0.22] * len(row.each), "|", color="0.45", ms=5)
-        ax.hlines(place, row.low, row.high, color=colour, linewidth=2)
-        ax.plot(row.difference, place, "o", color=colour, mfc=BLUE if clear else "white", ms=6)
-    ax.set_yticks(range(len(effects)), effects.index)
+        ax.plot(row.each, [place + 0.27] * len(row.each), "|", color="0.3", ms=5)
+        ax.hlines(place, row.low, row.high, color=BLUE, linewidth=2.5 if clear else 1.2)
+        ax.plot(row.difference, place, "o", color=BLUE, mfc=BLUE if clear else "white", ms=6)
+    names = [fill(str(name), 20) for name in effects.index]
+    ax.set_yticks(range(len(effects)), names, fontsize=9, linespacing=0.9)
     ax.invert_yaxis()
     return ax
 
@@ -132,7 +132,7 @@ def error_and_seconds(table: pd.DataFrame, others: Sequence[str] = ()) -> plt.Ax
         table: indexed by system, with the columns `RMSE` and `seconds`.
         others: which of them are other libraries; they are drawn as hollow squares.
     """
-    ax = new_axes(xlabel="seconds (logarithmic)", ylabel="test RMSE (stars)", width=5.8, height=4.8)
+    ax = new_axes(xlabel="seconds (logarithmic)", ylabel="test RMSE (stars)", height=5.2)
     foreign = table.index.isin(others)
     ours, theirs = table[~foreign], table[foreign]
     ax.plot(ours.seconds, ours.RMSE, linestyle="none", ms=6, label="this book")
@@ -146,27 +146,34 @@ def error_and_seconds(table: pd.DataFrame, others: Sequence[str] = ()) -> plt.Ax
 
 
 def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
-    """Writes each name beside its point, where it meets no other name and no point, if there is such a place."""
+    """Writes each name near its point, where it meets no other name and no point, if there is such a place."""
     ax.figure.canvas.draw()  # the layout must stand before places can be compared
     at = ax.transData.transform(points)
     taken = [Bbox([dot - 4, dot + 4]) for dot in at]
+    beside = [(7, 0, "left", "center"), (-7, 0, "right", "center")]
     above_or_below = [
-        (dx, dy, ha) for dy in (10, -10, 20, -20) for dx, ha in ((4, "left"), (-4, "right"), (0, "center"))
+        (dx, sign * dy, ha, va)
+        for dy in (6, 18, 30, 42)
+        for sign, va in ((1, "bottom"), (-1, "top"))
+        for dx, ha in ((4, "left"), (-4, "right"), (0, "center"))
     ]
-    places = [(7, 0, "left"), (-7, 0, "right"), *above_or_below]
     for name, point in zip(names, points, strict=True):
-        for dx, dy, side in places:
+        for dx, dy, ha, va in beside + above_or_below:
             text = ax.annotate(
-                name, point, (dx, dy), textcoords="offset points", fontsize=9, ha=side, va="center"
+                *(fill(str(name), 24), point, (dx, dy)),
+                **{"textcoords": "offset points", "fontsize": 9, "ha": ha, "va": va, "linespacing": 0.9},
             )
             text.set_in_layout(False)
             box = text.get_window_extent()
-            inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1
+            inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0
             if inside and not any(box.overlaps(other) for other in taken):
                 break
             text.remove()
         else:
             ax.add_artist(text)
+        if abs(dy) > 6:  # too far from its point to be taken for its name without a line
+            line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
+            ax.annotate("", point, (dx, dy), textcoords="offset points", arrowprops=line)
         taken.append(box)
 
 
@@ -210,6 +217,8 @@ def rank_counts(counts: dict[str, pd.Series]) -> plt.Axes:
     for name, series in counts.items():
         ranked = np.sort(series[series > 0].to_numpy())[::-1]
         ax.loglog(np.arange(1, len(ranked) + 1), ranked, marker="none", linewidth=1.8, label=name)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
     _legend(ax)
     return ax
 
@@ -446,6 +455,7 @@ def cost_by_fields(seconds: pd.DataFrame, slopes: pd.Series) -> plt.Axes:
     for name, column in seconds.items():
         ax.loglog(column.index, 1000 * column, label=f"{name.replace('_', ' ')} ({slopes[name]:.1f})")
     ax.set_xticks(seconds.index, [str(p) for p in seconds.index])
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     _legend(ax)
     return ax
@@ -453,16 +463,16 @@ def cost_by_fields(seconds: pd.DataFrame, slopes: pd.Series) -> plt.Axes:
 
 @_figure
 def pair_heat(values: pd.DataFrame, *, label: str) -> plt.Axes:
-    """Heat map of the pairs above the diagonal of a symmetric frame, each cell with its number."""
-    ax = new_axes(width=5.4, height=3.8)
+    """Heat map of the pairs above the diagonal of a symmetric frame, each cell with its number; `label` below."""
+    ax = new_axes(xlabel=label, height=3.4)
     shown = values.to_numpy()[:-1, 1:]
     above = np.triu(np.ones(shown.shape, bool))
-    image = ax.imshow(np.where(above, shown, np.nan), cmap="Blues", vmin=0)
+    ax.imshow(np.where(above, shown, np.nan), cmap="Blues", vmin=0, aspect="auto")
     for i, j in zip(*np.nonzero(above), strict=True):
         ink = "white" if shown[i, j] > 0.6 * shown[above].max() else "black"
-        ax.text(j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=ink, fontsize=9)
+        ax.text(j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=ink)
     _grid(ax, values.index[:-1], values.columns[1:])
-    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.85)
+    ax.tick_params(labelsize=9)
     return ax
 
 
@@ -590,7 +600,7 @@ def runs_by(runs: pd.DataFrame, x: str, y: str, by: str, *, xlabel: str, ylabel:
         runs: one row a run, with the columns `x`, `y` and `by`.
         title: of the legend.
     """
-    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, height=3.2)
     places = {value: at for at, value in enumerate(sorted(runs[x].unique()))}
     groups = list(runs.groupby(by))
     for seat, (value, group) in enumerate(groups):
@@ -617,9 +627,13 @@ def error_by_code(errors: dict[str, pd.Series], *, xlabel: str) -> plt.Axes:
 
 @_figure
 def shares_along(shares: pd.DataFrame, *, xlabel: str = "epoch", ylabel: str) -> plt.Axes:
-    """Shares, in per cent, along the index, one line per column."""
+    """Shares, in per cent, along the index, one line per column; an index of lengths that double is logarithmic."""
     ax = new_axes(xlabel=xlabel, ylabel=ylabel)
     _lines(ax, 100 * shares)
+    if _is_wide(shares.index) and np.diff(shares.index).max() > 1:
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(shares.index, [str(place) for place in shares.index])
+        ax.minorticks_off()
     ax.set_ylim(bottom=0)
     _legend(ax)
     return ax
@@ -684,7 +698,7 @@ def metric_along(values: pd.DataFrame, *, xlabel: str, ylabel: str) -> plt.Axes:
     Args:
         values: indexed by the parameter, one column a pair, such as a seed; NaN where there is no run.
     """
-    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, height=3.2)
     names = None
     if pd.api.types.is_numeric_dtype(values.index.dtype) and not values.index.hasnans:
         places = values.index.to_numpy(float)
@@ -764,7 +778,7 @@ def parallel_coordinates(table: pd.DataFrame) -> plt.Axes:
     ax = new_axes(width=1.4 + 1.15 * table.shape[1], height=3.6)
     fan = 0.07 * (np.arange(len(table)) / max(len(table) - 1, 1) - 0.5)
     heights = np.empty(table.shape)
-    beside = {"textcoords": "offset points", "va": "center", "fontsize": 8, "zorder": 3}
+    beside = {"textcoords": "offset points", "va": "center", "fontsize": 9, "zorder": 3}
     ground = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
     for at, (_, column) in enumerate(table.items()):
         is_metric = at == table.shape[1] - 1
@@ -811,7 +825,7 @@ def curves_of_runs(curves: dict[str, pd.DataFrame], *, xlabel: str = "epoch", yl
     Args:
         curves: name → one column a run, indexed by step; NaN where a run has ended. The mean ends with the first.
     """
-    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, height=3.2)
     _lines(ax, {name: runs.mean(axis=1, skipna=False) for name, runs in curves.items()}, linewidth=1.8)
     for line, runs in zip(list(ax.lines), curves.values(), strict=True):
         ax.plot(
