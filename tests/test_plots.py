@@ -5,6 +5,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import inspect
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,8 +13,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from deepfm_helpers import plots
+from deepfm_helpers.press.checkout import HERE
 
 PUBLIC = [
     name
@@ -201,6 +204,31 @@ def test_the_books_style_and_the_readers_own_do_not_meet(name):
             figure.canvas.draw()
         images.append(np.asarray(figure.canvas.buffer_rgba()).copy())
     assert np.array_equal(*images)
+
+
+PHONE = 358  # pixels for a figure on a screen of 390
+
+
+@pytest.mark.parametrize("name", sorted({*DRAWINGS} - {"parallel_coordinates"}))  # it grows with its axes
+def test_the_letters_of_a_figure_can_be_read_on_a_phone(name):
+    figure = np.ravel(DRAWINGS[name]())[0].figure
+    figure.canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    share = min(1, PHONE / (96 * figure.get_figwidth()))
+    assert min(text.get_fontsize() for text in texts) * 96 / 72 * share >= 9
+    assert [text.get_text() for text in texts if "^{" in text.get_text()] == [], (
+        "an exponent is smaller still"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", sorted((HERE.root / "book/_static/diagrams").glob("*.svg")), ids=lambda path: path.stem
+)
+def test_the_letters_of_a_diagram_can_be_read_on_a_phone(path):
+    svg = path.read_text(encoding="utf-8")
+    (width,) = re.findall(r'viewBox="0 0 (\d+) ', svg)
+    sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)]
+    assert min(sizes) * min(1, PHONE / int(width)) >= 9
 
 
 @pytest.mark.parametrize(
