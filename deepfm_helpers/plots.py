@@ -119,7 +119,7 @@ def forest(effects: pd.DataFrame, *, xlabel: str) -> plt.Axes:
         ax.hlines(place, row.low, row.high, color=BLUE, linewidth=2.5 if clear else 1.2)
         ax.plot(row.difference, place, "o", color=BLUE, mfc=BLUE if clear else "white", ms=6)
     names = [fill(str(name), 20) for name in effects.index]
-    ax.set_yticks(range(len(effects)), names, fontsize=9, linespacing=0.9)
+    ax.set_yticks(range(len(effects)), names, fontsize=9)
     ax.invert_yaxis()
     return ax
 
@@ -139,7 +139,7 @@ def error_and_seconds(table: pd.DataFrame, others: Sequence[str] = ()) -> plt.Ax
     ax.plot(theirs.seconds, theirs.RMSE, linestyle="none", ms=6, mfc="white", label="other libraries")
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.margins(x=0.12, y=0.08)
+    ax.margins(x=0.12, y=0.12)
     _legend(ax, above=True)
     _label(ax, table.index, table[["seconds", "RMSE"]].to_numpy())
     return ax
@@ -148,33 +148,38 @@ def error_and_seconds(table: pd.DataFrame, others: Sequence[str] = ()) -> plt.Ax
 def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
     """Writes each name near its point, where it meets no other name and no point, if there is such a place."""
     ax.figure.canvas.draw()  # the layout must stand before places can be compared
-    at = ax.transData.transform(points)
-    taken = [Bbox([dot - 4, dot + 4]) for dot in at]
-    beside = [(7, 0, "left", "center"), (-7, 0, "right", "center")]
-    above_or_below = [
+    taken = [Bbox([dot - 4, dot + 4]) for dot in ax.transData.transform(points)]
+    places = [(7, 0, "left", "center"), (-7, 0, "right", "center")]
+    places += [
         (dx, sign * dy, ha, va)
         for dy in (6, 18, 30, 42)
         for sign, va in ((1, "bottom"), (-1, "top"))
         for dx, ha in ((4, "left"), (-4, "right"), (0, "center"))
     ]
-    for name, point in zip(names, points, strict=True):
-        for dx, dy, ha, va in beside + above_or_below:
-            text = ax.annotate(
-                *(fill(str(name), 24), point, (dx, dy)),
-                **{"textcoords": "offset points", "fontsize": 9, "ha": ha, "va": va, "linespacing": 0.9},
-            )
-            text.set_in_layout(False)
-            box = text.get_window_extent()
-            inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0
-            if inside and not any(box.overlaps(other) for other in taken):
+
+    def write(name: str, point: np.ndarray, dx: float, dy: float, ha: str, va: str) -> plt.Annotation:
+        offset = {"xytext": (dx, dy), "textcoords": "offset points"}
+        text = ax.annotate(fill(name, 22), point, **offset, fontsize=9, ha=ha, va=va)
+        text.set_in_layout(False)
+        return text
+
+    def is_free(box: Bbox) -> bool:
+        inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0
+        return inside and not any(box.overlaps(other) for other in taken)
+
+    for name, point in sorted(zip(names, points, strict=True), key=lambda pair: -len(pair[0])):
+        for place in places:
+            text = write(name, point, *place)
+            if is_free(text.get_window_extent()):
                 break
             text.remove()
         else:
-            ax.add_artist(text)
-        if abs(dy) > 6:  # too far from its point to be taken for its name without a line
+            place = places[0]
+            text = write(name, point, *place)
+        taken.append(text.get_window_extent())
+        if abs(place[1]) > 6:  # too far from its point to be taken for its name without a line
             line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
-            ax.annotate("", point, (dx, dy), textcoords="offset points", arrowprops=line)
-        taken.append(box)
+            ax.annotate("", point, place[:2], textcoords="offset points", arrowprops=line)
 
 
 @_figure
@@ -219,6 +224,7 @@ def rank_counts(counts: dict[str, pd.Series]) -> plt.Axes:
         ax.loglog(np.arange(1, len(ranked) + 1), ranked, marker="none", linewidth=1.8, label=name)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter(plt.NullFormatter())
     _legend(ax)
     return ax
 

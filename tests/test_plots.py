@@ -226,7 +226,7 @@ def test_the_letters_of_a_figure_can_be_read_on_a_phone(name):
 )
 def test_the_letters_of_a_diagram_can_be_read_on_a_phone(path):
     svg = path.read_text(encoding="utf-8")
-    (width,) = re.findall(r'viewBox="0 0 (\d+) ', svg)
+    width = re.search(r'<svg [^>]*viewBox="0 0 (\d+) ', svg)[1]
     sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)]
     assert min(sizes) * min(1, PHONE / int(width)) >= 9
 
@@ -374,3 +374,23 @@ def test_numbers_of_many_sizes_stand_by_their_logarithms_in_parallel_coordinates
     lines = np.array([line.get_ydata() for line in ax.lines[-9:]])
     assert lines[:, 0] == pytest.approx(np.linspace(0, 1, 9))
     assert [text.get_text() for text in ax.texts][:3] == ["0.0001", "0.01", "1"]
+
+
+def test_the_names_of_systems_keep_apart_and_inside():
+    table = pd.DataFrame(
+        {"RMSE": [0.81, 0.817, 0.8175, 0.819, 0.85], "seconds": [245.0, 132.0, 1500.0, 74.0, 14.0]},
+        [
+            "full, weaker penalties, all cores, mean of 8",
+            "full, mean of 2",
+            "rank 32, 512 iterations",
+            "full",
+            "FM",
+        ],
+    )
+    ax = plots.error_and_seconds(table, ["rank 32, 512 iterations"])
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
+    assert len(boxes) == len(table)
+    assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in boxes[:i])
+    assert min(box.x0 for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= ax.figure.bbox.x1
