@@ -424,7 +424,9 @@ def two_vectors(a: Sequence[float], b: Sequence[float]) -> plt.Axes:
     for vector, name, colour in ((a, "a", BLUE), (b, "b", RED), (a + b, "a + b", "0.35")):
         style = {"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", vector, (0, 0), arrowprops=style)
-        ax.annotate(name, vector, (5, 5), textcoords="offset points", color=colour, weight="bold")
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        style = {"textcoords": "offset points", "color": colour, "weight": "bold", "bbox": ground}
+        ax.annotate(name, vector, (7, 5), **style)
     for start in (a, b):
         ax.plot(*zip(start, a + b, strict=True), "--", color="0.6", linewidth=1)
     ends = np.array([a, b, a + b, 0 * a])
