@@ -43,15 +43,16 @@ CUT_AT_THE_LEFT = """() => [...document.querySelectorAll("div.math")].filter(box
 
 ROW_NAMES = """() => {
   const moved = [];
-  for (const table of document.querySelectorAll(".cell_output table.dataframe")) {
+  for (const table of document.querySelectorAll(".cell_output table.dataframe:not(:has(tbody [rowspan]))")) {
     let box = table.parentElement;
     while (getComputedStyle(box).overflowX !== "auto") box = box.parentElement;
-    const name = table.querySelector("tbody:not(:has([rowspan])) th");
-    if (!name || table.offsetWidth <= box.clientWidth) continue;
+    if (table.offsetWidth <= box.clientWidth) continue;
     box.scrollLeft = 40;
-    const off = name.getBoundingClientRect().left - box.getBoundingClientRect().left;
-    const through = getComputedStyle(name).backgroundColor === "rgba(0, 0, 0, 0)";
-    if (Math.abs(off) > 1 || through) moved.push([name.textContent, off, through]);
+    for (const name of table.querySelectorAll("th:first-child")) {
+      const off = name.getBoundingClientRect().left - box.getBoundingClientRect().left;
+      const through = getComputedStyle(name).backgroundColor === "rgba(0, 0, 0, 0)";
+      if (Math.abs(off) > 1 || through) moved.push([name.textContent, off, through]);
+    }
     box.scrollLeft = 0;
   }
   return moved;
