@@ -115,17 +115,17 @@ def forest(effects: pd.DataFrame, *, xlabel: str) -> plt.Axes:
 
     Args:
         effects: indexed by name, with the columns `difference`, `low`, `high` (NaN: no interval) and `each`, the
-            list of the single runs. An effect whose interval contains 0 is hollow and grey.
+            list of the single runs. The dot of an interval that contains 0 is hollow, and its line thin.
     """
-    ax = new_axes(xlabel=xlabel, width=5.8, height=0.9 + 0.36 * len(effects))
+    ax = new_axes(xlabel=xlabel, height=0.9 + 0.36 * len(effects))
     ax.axvline(0, color="black", linewidth=0.8)
     for place, (_, row) in enumerate(effects.iterrows()):
         clear = row.low > 0 or row.high < 0
-        colour = BLUE if clear else "0.5"
-        ax.plot(row.each, [place + 0.22] * len(row.each), "|", color="0.45", ms=5)
-        ax.hlines(place, row.low, row.high, color=colour, linewidth=2)
-        ax.plot(row.difference, place, "o", color=colour, mfc=BLUE if clear else "white", ms=6)
-    ax.set_yticks(range(len(effects)), effects.index)
+        ax.plot(row.each, [place + 0.27] * len(row.each), "|", color="0.3", ms=5)
+        ax.hlines(place, row.low, row.high, color=BLUE, linewidth=2.5 if clear else 1.2)
+        ax.plot(row.difference, place, "o", color=BLUE, mfc=BLUE if clear else "white", ms=6)
+    names = [fill(str(name), 20) for name in effects.index]
+    ax.set_yticks(range(len(effects)), names, fontsize=9)
     ax.invert_yaxis()
     return ax
 
@@ -138,42 +138,54 @@ def error_and_seconds(table: pd.DataFrame, others: Sequence[str] = ()) -> plt.Ax
         table: indexed by system, with the columns `RMSE` and `seconds`.
         others: the systems that are other libraries; they are drawn as hollow markers.
     """
-    ax = new_axes(xlabel="seconds (logarithmic)", ylabel="test RMSE (stars)", width=5.8, height=4.8)
+    ax = new_axes(xlabel="seconds (logarithmic)", ylabel="test RMSE (stars)", height=5.2)
     foreign = table.index.isin(others)
     ours, theirs = table[~foreign], table[foreign]
     ax.plot(ours.seconds, ours.RMSE, linestyle="none", ms=6, label="this book")
     ax.plot(theirs.seconds, theirs.RMSE, linestyle="none", ms=6, mfc="white", label="other libraries")
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.margins(x=0.12, y=0.08)
+    ax.margins(x=0.12, y=0.12)
     _legend(ax, above=True)
     _label(ax, table.index, table[["seconds", "RMSE"]].to_numpy())
     return ax
 
 
 def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
-    """Writes each name beside its point, if possible where it covers no other name and no point."""
+    """Writes each name near its point, if possible where it covers no other name and no point."""
     ax.figure.canvas.draw()  # the layout must stand before places can be compared
-    at = ax.transData.transform(points)
-    taken = [Bbox([dot - 4, dot + 4]) for dot in at]
-    above_or_below = [
-        (dx, dy, ha) for dy in (10, -10, 20, -20) for dx, ha in ((4, "left"), (-4, "right"), (0, "center"))
+    taken = [Bbox([dot - 4, dot + 4]) for dot in ax.transData.transform(points)]
+    places = [(7, 0, "left", "center"), (-7, 0, "right", "center")]
+    places += [
+        (dx, sign * dy, ha, va)
+        for dy in (6, 18, 30, 42)
+        for sign, va in ((1, "bottom"), (-1, "top"))
+        for dx, ha in ((4, "left"), (-4, "right"), (0, "center"))
     ]
-    places = [(7, 0, "left"), (-7, 0, "right"), *above_or_below]
-    for name, point in zip(names, points, strict=True):
-        for dx, dy, side in places:
-            text = ax.annotate(
-                name, point, (dx, dy), textcoords="offset points", fontsize=9, ha=side, va="center"
-            )
-            text.set_in_layout(False)
-            box = text.get_window_extent()
-            inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1
-            if inside and not any(box.overlaps(other) for other in taken):
+
+    def write(name: str, point: np.ndarray, dx: float, dy: float, ha: str, va: str) -> plt.Annotation:
+        offset = {"xytext": (dx, dy), "textcoords": "offset points"}
+        text = ax.annotate(fill(name, 22), point, **offset, fontsize=9, ha=ha, va=va)
+        text.set_in_layout(False)
+        return text
+
+    def is_free(box: Bbox) -> bool:
+        inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0
+        return inside and not any(box.overlaps(other) for other in taken)
+
+    for name, point in sorted(zip(names, points, strict=True), key=lambda pair: -len(pair[0])):
+        for place in places:
+            text = write(name, point, *place)
+            if is_free(text.get_window_extent()):
                 break
             text.remove()
         else:
-            ax.add_artist(text)
-        taken.append(box)
+            place = places[0]
+            text = write(name, point, *place)
+        taken.append(text.get_window_extent())
+        if abs(place[1]) > 6:  # too far from its point to be taken for its name without a line
+            line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
+            ax.annotate("", point, place[:2], textcoords="offset points", arrowprops=line)
 
 
 @_figure
@@ -216,6 +228,9 @@ def rank_counts(counts: dict[str, pd.Series]) -> plt.Axes:
     for name, series in counts.items():
         ranked = np.sort(series[series > 0].to_numpy())[::-1]
         ax.loglog(np.arange(1, len(ranked) + 1), ranked, marker="none", linewidth=1.8, label=name)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter(plt.NullFormatter())
     _legend(ax)
     return ax
 
@@ -427,7 +442,9 @@ def two_vectors(a: Sequence[float], b: Sequence[float]) -> plt.Axes:
     for vector, name, colour in ((a, "a", BLUE), (b, "b", RED), (a + b, "a + b", "0.35")):
         style = {"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", vector, (0, 0), arrowprops=style)
-        ax.annotate(name, vector, (5, 5), textcoords="offset points", color=colour, weight="bold")
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        style = {"textcoords": "offset points", "color": colour, "weight": "bold", "bbox": ground}
+        ax.annotate(name, vector, (7, 5), **style)
     for start in (a, b):
         ax.plot(*zip(start, a + b, strict=True), "--", color="0.6", linewidth=1)
     ends = np.array([a, b, a + b, 0 * a])
@@ -468,6 +485,7 @@ def cost_by_fields(seconds: pd.DataFrame, slopes: pd.Series) -> plt.Axes:
     for name, column in seconds.items():
         ax.loglog(column.index, 1000 * column, label=f"{name.replace('_', ' ')} ({slopes[name]:.1f})")
     ax.set_xticks(seconds.index, [str(p) for p in seconds.index])
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     _legend(ax)
     return ax
@@ -479,17 +497,17 @@ def pair_heat(values: pd.DataFrame, *, label: str) -> plt.Axes:
 
     Args:
         values: symmetric frame of numbers that are not negative.
-        label: what the numbers measure, with its unit.
+        label: what the numbers measure, with its unit; it stands below.
     """
-    ax = new_axes(width=5.4, height=3.8)
+    ax = new_axes(xlabel=label, height=3.4)
     shown = values.to_numpy()[:-1, 1:]
     above = np.triu(np.ones(shown.shape, bool))
-    image = ax.imshow(np.where(above, shown, np.nan), cmap="Blues", vmin=0)
+    ax.imshow(np.where(above, shown, np.nan), cmap="Blues", vmin=0, aspect="auto")
     for i, j in zip(*np.nonzero(above), strict=True):
         ink = "white" if shown[i, j] > 0.6 * shown[above].max() else "black"
-        ax.text(j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=ink, fontsize=9)
+        ax.text(j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=ink)
     _grid(ax, values.index[:-1], values.columns[1:])
-    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.85)
+    ax.tick_params(labelsize=9)
     return ax
 
 
@@ -626,7 +644,7 @@ def runs_by(runs: pd.DataFrame, x: str, y: str, by: str, *, xlabel: str, ylabel:
         xlabel, ylabel: what `x` and `y` measure.
         title: title of the legend.
     """
-    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, height=3.2)
     places = {value: at for at, value in enumerate(sorted(runs[x].unique()))}
     groups = list(runs.groupby(by))
     for seat, (value, group) in enumerate(groups):
@@ -660,12 +678,18 @@ def error_by_code(errors: dict[str, pd.Series], *, xlabel: str) -> plt.Axes:
 def shares_along(shares: pd.DataFrame, *, xlabel: str = "epoch", ylabel: str) -> plt.Axes:
     """Draws shares, in per cent, along the index, one line per column.
 
+    An index of lengths that double is drawn on a logarithmic axis.
+
     Args:
         shares: shares between 0 and 1.
         xlabel, ylabel: what the index and the shares measure.
     """
     ax = new_axes(xlabel=xlabel, ylabel=ylabel)
     _lines(ax, 100 * shares)
+    if _is_wide(shares.index) and np.diff(shares.index).max() > 1:
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(shares.index, [str(place) for place in shares.index])
+        ax.minorticks_off()
     ax.set_ylim(bottom=0)
     _legend(ax)
     return ax
@@ -732,7 +756,7 @@ def metric_along(values: pd.DataFrame, *, xlabel: str, ylabel: str) -> plt.Axes:
         values: indexed by the parameter, one column per pair, such as a seed; NaN where there is no run.
         xlabel, ylabel: the parameter and the metric, with their units.
     """
-    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, height=3.2)
     names = None
     if pd.api.types.is_numeric_dtype(values.index.dtype) and not values.index.hasnans:
         places = values.index.to_numpy(float)
@@ -814,7 +838,7 @@ def parallel_coordinates(table: pd.DataFrame) -> plt.Axes:
     ax = new_axes(width=1.4 + 1.15 * table.shape[1], height=3.6)
     fan = 0.07 * (np.arange(len(table)) / max(len(table) - 1, 1) - 0.5)
     heights = np.empty(table.shape)
-    beside = {"textcoords": "offset points", "va": "center", "fontsize": 8, "zorder": 3}
+    beside = {"textcoords": "offset points", "va": "center", "fontsize": 9, "zorder": 3}
     ground = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
     for at, (_, column) in enumerate(table.items()):
         is_metric = at == table.shape[1] - 1
@@ -863,7 +887,7 @@ def curves_of_runs(curves: dict[str, pd.DataFrame], *, xlabel: str = "epoch", yl
             run.
         xlabel, ylabel: what the steps and the curves measure.
     """
-    ax = new_axes(xlabel=xlabel, ylabel=ylabel, width=5.2, height=3.2)
+    ax = new_axes(xlabel=xlabel, ylabel=ylabel, height=3.2)
     _lines(ax, {name: runs.mean(axis=1, skipna=False) for name, runs in curves.items()}, linewidth=1.8)
     for line, runs in zip(list(ax.lines), curves.values(), strict=True):
         ax.plot(

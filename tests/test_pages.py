@@ -104,6 +104,7 @@ def test_the_tables_of_pandas_are_tidied():
     assert re.findall("<th.*?>(.*?)</th>", head) == ["seed", "film", "gain", "±"]
     assert re.findall('<td class="number">(.*?)</td>', html) == ["−0.5", "0.1 ± 0.2", "–", "–"]
     assert "<td>12 Angry Men</td>" in html
+    assert "<th>a_<wbr>b</th>" in html
     assert "<td>Heat &amp; Dust</td>" in html
     crossed = frame.set_index("film", append=True)[["gain"]].unstack("film").to_html()
     assert "<th>gain</th>" not in pages._TABLE.sub(pages._tidied, crossed)  # its head keeps its two rows

@@ -5,6 +5,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import inspect
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,8 +13,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from deepfm_helpers import plots
+from deepfm_helpers.press.checkout import HERE
 
 PUBLIC = [
     name
@@ -203,6 +206,31 @@ def test_the_books_style_and_the_readers_own_do_not_meet(name):
     assert np.array_equal(*images)
 
 
+PHONE = 358  # pixels for a figure on a screen of 390
+
+
+@pytest.mark.parametrize("name", sorted({*DRAWINGS} - {"parallel_coordinates"}))  # it grows with its axes
+def test_the_letters_of_a_figure_can_be_read_on_a_phone(name):
+    figure = np.ravel(DRAWINGS[name]())[0].figure
+    figure.canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    share = min(1, PHONE / (96 * figure.get_figwidth()))
+    assert min(text.get_fontsize() for text in texts) * 96 / 72 * share >= 9
+    assert [text.get_text() for text in texts if "^{" in text.get_text()] == [], (
+        "an exponent is smaller still"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", sorted((HERE.root / "book/_static/diagrams").glob("*.svg")), ids=lambda path: path.stem
+)
+def test_the_letters_of_a_diagram_can_be_read_on_a_phone(path):
+    svg = path.read_text(encoding="utf-8")
+    width = re.search(r'<svg [^>]*viewBox="0 0 (\d+) ', svg)[1]
+    sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)]
+    assert min(sizes) * min(1, PHONE / int(width)) >= 9
+
+
 @pytest.mark.parametrize(
     "name", ["learning_curves", "validation_losses", "held_out_errors", "shares_along", "curves_of_runs"]
 )
@@ -346,3 +374,23 @@ def test_numbers_of_many_sizes_stand_by_their_logarithms_in_parallel_coordinates
     lines = np.array([line.get_ydata() for line in ax.lines[-9:]])
     assert lines[:, 0] == pytest.approx(np.linspace(0, 1, 9))
     assert [text.get_text() for text in ax.texts][:3] == ["0.0001", "0.01", "1"]
+
+
+def test_the_names_of_systems_keep_apart_and_inside():
+    table = pd.DataFrame(
+        {"RMSE": [0.81, 0.817, 0.8175, 0.819, 0.85], "seconds": [245.0, 132.0, 1500.0, 74.0, 14.0]},
+        [
+            "full, weaker penalties, all cores, mean of 8",
+            "full, mean of 2",
+            "rank 32, 512 iterations",
+            "full",
+            "FM",
+        ],
+    )
+    ax = plots.error_and_seconds(table, ["rank 32, 512 iterations"])
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
+    assert len(boxes) == len(table)
+    assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in boxes[:i])
+    assert min(box.x0 for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= ax.figure.bbox.x1

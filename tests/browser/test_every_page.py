@@ -41,6 +41,23 @@ CUT_AT_THE_LEFT = """() => [...document.querySelectorAll("div.math")].filter(box
   return formula && formula.getBoundingClientRect().left < box.getBoundingClientRect().left - 1;
 }).map(box => box.id)"""
 
+ROW_NAMES = """() => {
+  const moved = [];
+  for (const table of document.querySelectorAll(".cell_output table.dataframe:not(:has(tbody [rowspan]))")) {
+    let box = table.parentElement;
+    while (getComputedStyle(box).overflowX !== "auto") box = box.parentElement;
+    if (table.offsetWidth <= box.clientWidth) continue;
+    box.scrollLeft = 40;
+    for (const name of table.querySelectorAll("th:first-child")) {
+      const off = name.getBoundingClientRect().left - box.getBoundingClientRect().left;
+      const through = getComputedStyle(name).backgroundColor === "rgba(0, 0, 0, 0)";
+      if (Math.abs(off) > 1 || through) moved.push([name.textContent, off, through]);
+    }
+    box.scrollLeft = 0;
+  }
+  return moved;
+}"""
+
 # Contrast is measured element by element: code is coloured in a few ways, thousands of times. One of each is kept.
 THIN_OUT = """() => {
   const seen = new Set();
@@ -98,6 +115,13 @@ def test_it_is_no_wider_than_a_phone_and_its_equations_begin_at_their_beginning(
     page.set_viewport_size(DESK)
     assert root[0] <= root[1]
     assert cut == []
+
+
+def test_the_names_of_its_rows_stay_in_sight_when_a_table_scrolls_on_a_phone(page):
+    page.set_viewport_size(PHONE)
+    moved = page.evaluate(ROW_NAMES)
+    page.set_viewport_size(DESK)
+    assert moved == []
 
 
 def test_its_folded_parts_are_named_by_the_words_on_them(page):
