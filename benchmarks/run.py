@@ -73,10 +73,11 @@ REACHED = {
 """What the task reach compares."""
 
 
-def answers_of(name: str) -> list[str]:
+def answers_of(name: str, most: int | None = None) -> list[str]:
     """Return the names of the answers of a system of `COMPARED`: one for each mean of members, or number of draws."""
     asked = COMPARED[name][1]
-    means = [f"mean of {members}" for members in range(2, asked.get("members", 1) + 1)]
+    members = min(asked.get("members", 1), most or asked.get("members", 1))
+    means = [f"mean of {n}" for n in range(2, members + 1)]
     longer = [f"{draws} iterations" for draws in asked.get("iterations", [])[1:]]
     return [name, *(f"{name}, {what}" for what in means + longer)]
 
@@ -229,6 +230,8 @@ def rmse(options) -> list[dict]:
     def measure(job: tuple[str, int, str], core: str) -> list[dict]:
         how, seed, name = job
         module, asked = COMPARED[name]
+        named = answers_of(name, options.members)
+        asked = asked | ({"members": len(named)} if "members" in asked else {})
         table, rows = tables[how, seed]
         request = {
             **ARCHITECTURE, "task": "rmse", "data": options.data, "table": table, "how": how, "split": seed,
@@ -238,10 +241,10 @@ def rmse(options) -> list[dict]:
             answers = _side_by_side(f"{name} {how} {seed}", module, request, options.cores)
         else:
             with System(f"{name} {how} {seed}", module, request, core) as system:
-                answers = [system.turn() for _ in answers_of(name)]
+                answers = [system.turn() for _ in named]
         data = f"{options.data}, {how} {seed}"
         measured = []
-        for system, answer in zip(answers_of(name), answers, strict=True):
+        for system, answer in zip(named, answers, strict=True):
             for metric in answer.keys() - {"seconds"}:
                 measured.append(
                     results.row("rmse", system, data, metric, [answer[metric]], answer["seconds"], machine)
@@ -398,6 +401,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--splits", nargs="+", default=["random"], choices=splits.HOW, help="rmse: ways to split"
     )
+    parser.add_argument("--members", type=int, help="rmse: trainings of a mean at most; default: all")
     parser.add_argument(
         "--cores",
         type=int,

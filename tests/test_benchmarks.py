@@ -248,6 +248,12 @@ def test_the_systems_taken_apart_are_known_to_the_book_and_are_no_default():
     assert not {f"DeepFM full, {what}" for what in run.CHANGES} & set(default)
 
 
+def test_a_mean_of_members_has_no_more_than_are_asked_for():
+    assert run.answers_of("DeepFM full", 2) == ["DeepFM full", "DeepFM full, mean of 2"]
+    assert run.answers_of("DeepFM full", 9) == run.answers_of("DeepFM full")
+    assert run.answers_of("constant", 3) == ["constant"]
+
+
 def test_every_measurement_of_rmse_is_kept_by_split(monkeypatch, tmp_path):
     class Fake:
         def __init__(self, name, module, request, core=None):
