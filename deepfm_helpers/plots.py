@@ -619,13 +619,15 @@ def loss_along_step(rates: np.ndarray, losses: np.ndarray, slope: float, chosen:
 def errors_by_seed(errors: pd.DataFrame) -> plt.Axes:
     """Draws the error of several models, one point per seed; the points of a model stand side by side.
 
+    A thin line joins the points of a seed, because models are compared seed by seed.
+
     Args:
         errors: RMSE in stars, one row per seed, one column per model.
     """
     ax = new_axes(ylabel="RMSE on held-out rows (stars)", height=3.0)
     seats = (np.arange(len(errors)) + 0.5) / len(errors) - 0.5
     for seat, (seed, row) in zip(0.6 * seats, errors.iterrows(), strict=True):
-        ax.plot(np.arange(len(row)) + seat, row, linestyle="none", ms=6, label=f"seed {seed}")
+        ax.plot(np.arange(len(row)) + seat, row, linewidth=0.6, ms=6, label=f"seed {seed}")
     ax.set_xticks(range(len(errors.columns)), [fill(str(model), 9) for model in errors.columns])
     ax.grid(axis="x", visible=False)
     _legend(ax, above=True)

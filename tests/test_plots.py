@@ -262,9 +262,11 @@ def test_nothing_to_draw_is_an_error_that_names_what_is_empty(draw, message):
     assert not plt.get_fignums()
 
 
-def test_the_points_of_one_model_stand_side_by_side_and_no_line_joins_two_models():
-    ax = plots.errors_by_seed(table(4).T)
-    assert {line.get_linestyle() for line in ax.lines} == {"None"}
+def test_the_points_of_one_model_stand_side_by_side_and_a_line_joins_those_of_one_seed():
+    errors = table(4).T
+    ax = plots.errors_by_seed(errors)
+    assert [line.get_ydata().tolist() for line in ax.lines] == errors.to_numpy().tolist()
+    assert "None" not in {line.get_linestyle() for line in ax.lines}
     places = np.array([line.get_xdata() for line in ax.lines])
     assert (np.diff(places, axis=0) > 0).all()
     assert (places.round() == np.arange(3)).all()
