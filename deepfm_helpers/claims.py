@@ -1,5 +1,6 @@
 """Show sentences that come from a chapter's run: claims, which the run can refute, and sentences with numbers."""
 
+import re
 import sys
 
 import numpy as np
@@ -49,5 +50,9 @@ def claim(statement: str, holds: object, *, on: str = "run") -> None:
 
 
 def say(markdown: str) -> None:
-    """Show Markdown that was built from computed numbers, so that nobody has to type a number into the prose."""
+    """Show Markdown that was built from computed numbers, so that nobody has to type a number into the prose.
+
+    A hyphen that is the sign of a number becomes a minus.
+    """
+    markdown = re.sub(r"(?<![\w.`-])-(?=\d)", "−", markdown)
     display({"text/markdown": markdown, "text/plain": markdown}, raw=True)

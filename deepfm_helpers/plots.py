@@ -227,7 +227,10 @@ def rank_counts(counts: dict[str, pd.Series]) -> plt.Axes:
     ax = new_axes(xlabel="rank, most ratings first", ylabel="number of ratings")
     for name, series in counts.items():
         ranked = np.sort(series[series > 0].to_numpy())[::-1]
-        ax.loglog(np.arange(1, len(ranked) + 1), ranked, marker="none", linewidth=1.8, label=name)
+        on_top = 2 + 1 / (1 + len(ranked))  # a longer line must not hide the end of a shorter one
+        ax.loglog(
+            np.arange(1, len(ranked) + 1), ranked, marker="none", linewidth=1.8, label=name, zorder=on_top
+        )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:,.0f}")
         axis.set_minor_formatter(plt.NullFormatter())
@@ -298,14 +301,14 @@ def learned_shares(mean_ratings: pd.Series, shares: pd.Series, counts: pd.Series
     """Draws what a model adds for each film against the film's centred mean rating, with the diagonal.
 
     Args:
-        mean_ratings: mean rating of each film less the overall mean, in stars.
+        mean_ratings: mean rating of each film minus the overall mean, in stars.
         shares: what the model adds for each film, in stars.
         counts: number of ratings of each film, shown as the area of its dot.
     """
-    ax = new_axes(xlabel="mean rating less overall mean (stars)", ylabel="learned share (stars)", height=4)
+    ax = new_axes(xlabel="mean rating minus overall mean (stars)", ylabel="learned share (stars)", height=4)
     ends = [mean_ratings.min(), mean_ratings.max()]
     ax.plot(ends, ends, "-", color="0.5", linewidth=1, label="equal")
-    areas = 60 * counts / counts.max() + 2
+    areas = 150 * counts / counts.max() + 1
     ax.scatter(mean_ratings, shares, s=areas, color=BLUE, alpha=0.45, linewidths=0, rasterized=True)
     _legend(ax, loc="upper left")
     return ax

@@ -104,6 +104,11 @@ def test_say_shows_its_text_in_both_forms(shown):
     assert shown == [{"text/markdown": "**3** films", "text/plain": "**3** films"}]
 
 
+def test_say_writes_a_minus_and_leaves_hyphens_alone(shown):
+    claims.say("by -0.5 (-1 to +2) on `ml-100k`, 1997-09-20, 1e-05")
+    assert shown[0]["text/plain"] == "by −0.5 (−1 to +2) on `ml-100k`, 1997-09-20, 1e-05"
+
+
 def test_where_recorded_numbers_come_from_is_said_in_a_sentence():
     record = records.recorded("07_training")
     day = date.fromisoformat(record.date)

@@ -181,10 +181,15 @@ def test_the_waterfall_begins_at_the_constant_and_ends_at_the_score(export, tmp_
 def test_the_small_waterfall_shows_all_pairs_as_one_bar(export, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(plots, "waterfall", lambda bars, ax: drawn.append(bars) or ax)
-    live.draw(export(), tmp_path / "summary.svg", small=True)
+    exported = export()
+    film = int(np.argmax(exported["films"]["rows"]))
+    exported["people"]["ratings"][0]["test"] = {film: 4}
+    live.draw(exported, tmp_path / "summary.svg", small=True)
     names = ["constant", "user", "film", "gender", "age", "occupation", "genre", "15 pairs", "deep"]
     assert drawn[0].index.tolist() == names
-    assert (tmp_path / "summary.svg").exists()
+    svg = (tmp_path / "summary.svg").read_text()
+    assert f"user {exported['people']['uid'][0]}, {exported['films']['title'][film]}" in svg
+    assert "held-out rating: 4" in svg
 
 
 def test_the_stored_script_belongs_to_the_planted_data_of_today(tmp_path):

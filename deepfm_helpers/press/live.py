@@ -242,7 +242,11 @@ def draw(exported: dict, path: str | Path, small: bool = False) -> None:
         alone = bars[~pairs]
         bars = pd.concat([alone[:-1], pd.Series({f"{pairs.sum()} pairs": bars[pairs].sum()}), alone[-1:]])
         bars = bars.rename({"w0": "constant", "uid": "user", "mid": "film"})  # for who has not read a chapter
-        ax = plots.new_axes(width=3.6, height=2.9)
+        ax = plots.new_axes(width=3.6, height=3.1)
+        told = f"user {people['uid'][0]}, {films['title'][film]}"
+        if stars := people.get("ratings", [{"test": {}}])[0]["test"].get(film):
+            told += f"\nheld-out rating: {stars}"
+        ax.set_title(told, fontsize=9)
     ax = plots.waterfall(bars, ax)
     svg = io.StringIO()
     with plt.rc_context({"svg.hashsalt": NAME}):

@@ -223,7 +223,7 @@ def draw_card(path: Path) -> None:
     ax.set_position((0.2, 0.12, 0.68, 0.44))
     figure = ax.figure
     figure.text(0.06, 0.76, "DeepFM, Taken Apart", size=46, weight="bold", color=plots.BLUE)
-    figure.text(0.06, 0.66, "A tutorial whose every claim is checked", size=24, color="#444444")
+    figure.text(0.06, 0.66, "A tutorial whose every ✓ claim is checked", size=24, color="#444444")
     plots.waterfall(pd.Series(terms), ax)
     for text in [*ax.texts, *ax.get_xticklabels(), *ax.get_yticklabels(), ax.xaxis.label]:
         text.set_size(17)
