@@ -538,7 +538,8 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
     """Draws several ways to ask which part does the work, one below the other; returns one Axes per way.
 
     Args:
-        ways: title with its unit → one row per seed, one column per part. Bars show the mean, dots the seeds.
+        ways: title with its unit → one row per seed, one column per part. Bars show the mean, which also stands at the
+            right as a number, dots the seeds.
     """
     parts = max(values.shape[1] for values in ways.values())
     _, grid = plt.subplots(len(ways), 1, figsize=(4.6, (0.75 + 0.26 * parts) * len(ways)), squeeze=False)
@@ -549,6 +550,10 @@ def contributions(ways: dict[str, pd.DataFrame]) -> np.ndarray:
         ax.xaxis.set_major_locator(plt.MaxNLocator(6))
         places = np.arange(values.shape[1])
         ax.barh(places, values.mean(), color=colours, height=0.6, alpha=0.75)
+        for place, mean in zip(places, values.mean(), strict=True):
+            ax.annotate(
+                f"{mean:.2g}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=9
+            )
         for _, seed in values.iterrows():
             ax.plot(seed, places, "o", color="black", mfc="white")
         ax.axvline(0, color="black", linewidth=0.8)

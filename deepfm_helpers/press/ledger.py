@@ -23,9 +23,12 @@ HEAD = """\
 # The ledger of claims
 
 Every claim that the chapters make stands here, with the expression that has to be true for it and, where they
-are short, the assignments that define the names in the expression. Each is checked when its chapter runs: if
-it does not hold, the notebook stops, and with it the build of the book. What that proves depends on what the
-claim rests on.
+are short, the assignments that define the names in the expression. Use it as an index: the claims stand in the
+order of the chapters, each heading leads to its chapter, and your browser's search finds any word of a claim or
+any name in its expression.
+
+Each claim is checked when its chapter runs: if it does not hold, the notebook stops, and with it the build of
+the book. What that proves depends on what the claim rests on.
 
 - **The chapter's own run.** The expression holds numbers that the run has just computed, from the data and
   the seed that stand at the end of the chapter. Other data or another seed can refute the claim.
