@@ -132,6 +132,14 @@ def test_the_book_reaches_its_models_and_the_splits():
     )
 
 
+def test_no_row_depends_on_the_rows_that_are_stored_beside_it():
+    for path in [*origin.FOLDER.glob("*.py"), *(origin.FOLDER / "systems").glob("*.py")]:
+        found = origin.digests.reached(origin.HERE, path.read_text("utf-8"))
+        assert "benchmarks/results.json" not in found, path.name
+    reads = origin.digests.reached(origin.HERE, "measurements('rmse')")
+    assert "benchmarks/results.json" in reads
+
+
 def test_stale_rows_are_listed_by_task_and_system_with_the_reasons(tmp_path, capsys, monkeypatch):
     file = tmp_path / "results.json"
     old = {name: value for name, value in row(system="post").items() if name not in results.MAY_LACK}

@@ -100,9 +100,10 @@ def reached(here: Checkout, source: str, leave_out: Collection[str] = ()) -> dic
     tree = ast.parse(source)
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
     found = _modules(here, tree, with_prose=looks_at_source, leave_out=leave_out)
-    for path in [*(here.package / "records").glob("*.json"), here.root / "benchmarks" / "results.json"]:
-        if path.is_file() and (path.stem in source or (path.stem == "results" and "measurements(" in source)):
-            found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
+    read = [path for path in (here.package / "records").glob("*.json") if path.stem in source]
+    measured = here.root / "benchmarks" / "results.json"
+    for path in [*read, *([measured] if "measurements(" in source and measured.is_file() else [])]:
+        found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
     for path in here.notebooks.glob("*.ipynb"):
         if path.name in source:
             found[path.relative_to(here.root).as_posix()] = digest_of_run(here, path)
