@@ -5,6 +5,7 @@ own files and on the versions of its packages. A digest is computed once per pro
 was measured.
 """
 
+import threading
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from deepfm_helpers.sweeps import plans
 FOLDER = Path(__file__).parent
 PACKAGES = {"post": ("tensorflow", "keras", "numpy"), "readers": ("pandas",)}
 """Program -> the packages that it imports from the book's environment; the peers have one of their own, `PINNED`."""
+
+_PARSING = threading.Lock()  # Python 3.11's `ast.parse` may fail if two threads parse at once
 
 PINNED = FOLDER / "peers-requirements.txt"
 
@@ -55,7 +58,8 @@ def digest(task: str, system: str) -> str:
     Raises:
         LookupError: see :func:`program`.
     """
-    return digests.digest([_digest(*program(task, one)) for one in system.split(" / ")])
+    with _PARSING:
+        return digests.digest([_digest(*program(task, one)) for one in system.split(" / ")])
 
 
 @cache
