@@ -76,8 +76,8 @@ REACHED = {
 def answers_of(name: str, most: int | None = None) -> list[str]:
     """Return the names of the answers of a system of `COMPARED`: one for each mean of members, or number of draws."""
     asked = COMPARED[name][1]
-    members = min(asked.get("members", 1), most or asked.get("members", 1))
-    means = [f"mean of {n}" for n in range(2, members + 1)]
+    members = asked.get("members", 1)
+    means = [f"mean of {n}" for n in range(2, min(members, most or members) + 1)]
     longer = [f"{draws} iterations" for draws in asked.get("iterations", [])[1:]]
     return [name, *(f"{name}, {what}" for what in means + longer)]
 

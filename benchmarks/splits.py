@@ -31,10 +31,8 @@ def load(name: str, how: str, seed: int) -> tuple[datasets.MovieLens, pd.DataFra
     """
     data = datasets.load(name)
     joined = datasets.join(data.ratings, data.movies, data.users)
-    if how == "valid":
-        return data, *features.split_rows(features.split_rows(joined, 0.1, seed=seed)[0], 0.1, seed=seed)
-    if how == "past":
-        return data, *features.split_rows(features.split_rows(joined, 0.1, by="time")[0], 0.1, by="time")
+    if outer := {"valid": "random", "past": "time"}.get(how):
+        joined, how = features.split_rows(joined, 0.1, seed=seed, by=outer)[0], outer
     if how in ("random", "time"):
         return data, *features.split_rows(joined, 0.1, seed=seed, by=how)
     if how != "u1" or name != "ml-100k":

@@ -101,8 +101,9 @@ def reached(here: Checkout, source: str, leave_out: Collection[str] = ()) -> dic
     looks_at_source = "inspect" in {name.split(".")[0] for name in _imports(tree)}
     found = _modules(here, tree, with_prose=looks_at_source, leave_out=leave_out)
     read = [path for path in (here.package / "records").glob("*.json") if path.stem in source]
-    measured = here.root / "benchmarks" / "results.json"
-    for path in [*read, *([measured] if "measurements(" in source and measured.is_file() else [])]:
+    if "measurements(" in source:
+        read.append(here.root / "benchmarks" / "results.json")
+    for path in filter(Path.is_file, read):
         found[path.relative_to(here.root).as_posix()] = digest_of_file(path)
     for path in here.notebooks.glob("*.ipynb"):
         if path.name in source:
