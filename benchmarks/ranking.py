@@ -4,16 +4,28 @@
     python -m benchmarks.ranking --data ml-100k "EASE, λ = 200"     # some trials
 
 The split is chapter 12's with seed 1. A tenth of its training rows is held out for validation; the test rows are not
-used. Each trial trains once and is stored in `results.json` as soon as it is measured.
+used. Each trial trains once and is stored in `results.json` as soon as it is measured. "DeepFM" always comes first, and
+the others are compared with it user by user.
 """
 
 import argparse
 import time
 
 import numpy as np
+import pandas as pd
 
 from benchmarks import results
-from deepfm_helpers import datasets, features, models, neighbours, optimizers, ranking, recommending, training
+from deepfm_helpers import (
+    datasets,
+    evaluation,
+    features,
+    models,
+    neighbours,
+    optimizers,
+    ranking,
+    recommending,
+    training,
+)
 from deepfm_helpers._keras import keras
 from deepfm_helpers.batches import Batches
 
@@ -21,7 +33,7 @@ SEED, N = 1, 10
 STEPS, PASSES, ROWS = 600, 6, 10_000_000  # of a training; at most so many passes, and rows in all
 DEEPFM = {
     "times": 10, "k": 32, "share": 15, "uid": False, "l2": 0.01, "dropout": 0.2, "layers": (64, 32),
-    "learning_rate": 3e-3, "averaging": 0.99, "loss": "squared",
+    "learning_rate": 3e-3, "averaging": 0.99, "loss": "squared", "folds": 0,
 }  # fmt: skip
 """Chapter 12's DeepFM on likes; each of the trials changes one thing."""
 
@@ -30,13 +42,15 @@ TRIALS = {
     "item cosine": {"rank": "cosine"},
     **{f"EASE, λ = {penalty}": {"rank": "ease", "penalty": penalty} for penalty in (100, 200, 400, 800)},
     "DeepFM": {},
+    "taste without the film asked about": {"folds": 10},
     "3 films drawn for a like": {"times": 3},
     "half as many components": {"share": 30},
     "uid too": {"uid": True},
     "uid instead of taste": {"share": 0, "uid": True},
     "k = 8": {"k": 8},
     "no averaging": {"averaging": 0.0},
-    "logistic loss": {"loss": "logistic"},
+    **{f"l2 = {l2}": {"l2": l2} for l2 in (0.003, 0.03)},
+    **{f"logistic loss, l2 = {l2}": {"loss": "logistic", "l2": l2} for l2 in (0.0003, 0.001, 0.003, 0.01)},
 }
 
 
@@ -45,14 +59,7 @@ class Split:
 
     def __init__(self, name: str):
         self.data = data = datasets.load(name)
-        joined = datasets.join(data.ratings, data.movies, data.users)
-        rng = np.random.default_rng(SEED)
-        strangers = rng.permutation(data.users.uid)[: len(data.users) // 10]
-        rated = np.unique(data.ratings.mid)
-        new_films = rng.permutation(rated)[: len(rated) // 20]
-        train, _ = features.split_rows(
-            joined[~joined.uid.isin(strangers) & ~joined.mid.isin(new_films)], 0.1, seed=SEED
-        )
+        train, _ = features.split_rows(ranking.set_apart(data, SEED).known, 0.1, seed=SEED)
         self.fit, valid = features.split_rows(train, 0.1, seed=SEED)
         self.users, self.films = np.unique(self.fit.uid), np.sort(data.movies.mid.to_numpy())
         rated = neighbours.as_matrix(self.fit, self.users, self.films).toarray()
@@ -73,7 +80,7 @@ class Split:
         return recommending.TwoSides(model, self.data, fields, self.fit).scores(self.users)
 
     def deepfm(
-        self, times, k, share, uid, l2, dropout, layers, learning_rate, averaging, loss,
+        self, times, k, share, uid, l2, dropout, layers, learning_rate, averaging, loss, folds,
     ):  # fmt: skip
         """Train a DeepFM on liked and drawn films; return it and its fields."""
         training.set_seed(SEED)
@@ -81,7 +88,9 @@ class Split:
         fields = tuple(f for f in features.describe(self.data) if uid or f.name != "uid")
         if share:
             components = min(250, len(self.films) // share)
-            fields += (neighbours.taste(self.data, rows[rows.rating == 1], components, SEED),)
+            others, rows = self.folded(rows, folds) if folds else (None, rows)
+            likes = self.fit[self.fit.rating >= ranking.LIKED]
+            fields += (neighbours.taste(self.data, likes, components, SEED, others),)
         mean = float(rows.rating.mean())
         *_, model = models.deep_fm_model(
             features=fields, k=k, dnn_dim=layers, dnn_dr=dropout, l2=l2,
@@ -108,20 +117,41 @@ class Split:
         model.optimizer.finalize_variable_values(model.trainable_variables)
         return model, fields
 
+    def folded(self, rows: pd.DataFrame, folds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Take the film that a row asks about out of the taste that answers.
+
+        The likes fall into folds. For each user and each fold there is another person, who has all of the user's
+        likes but those of the fold.
+
+        Returns:
+            The likes of these people, and the rows, each asked of one of them: a liked film of the person without
+            its fold, a drawn one of any.
+        """
+        fold = np.random.default_rng(SEED).integers(folds, size=len(rows))
+        liked = rows.rating == 1
+        first = 1 + self.data.users.uid.max()
+        uid = rows.uid + first
+        people = [rows[liked & (fold != f)].assign(uid=uid + first * f) for f in range(folds)]
+        return pd.concat(people), rows.assign(uid=uid + first * fold)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("trials", nargs="*", help="names of TRIALS; all by default")
     parser.add_argument("--data", default="ml-1m", help="ml-1m (default) or ml-100k")
     o = parser.parse_args()
-    split = Split(o.data)
-    for name in o.trials or TRIALS:
+    split, deepfm = Split(o.data), None
+    for name in dict.fromkeys(["DeepFM", *(o.trials or TRIALS)]):
         start = time.perf_counter()
         scores = split.scores(**TRIALS[name])
         seconds = time.perf_counter() - start
         lists = ranking.best(np.where(split.allowed, scores, -np.inf), N)
         by_user = ranking.by_user(lists, split.relevant)
         figures = {**by_user.mean(), "recall_half": 1.96 * by_user.recall.sem()}
+        deepfm = by_user if deepfm is None else deepfm
+        for metric in by_user if name != "DeepFM" else ():
+            gap = evaluation.paired_difference(by_user[metric], deepfm[metric])
+            figures |= {f"{metric}_{end}": gap[end] for end in ("difference", "low", "high")}
         rows = [
             results.row("ranking", name, o.data, metric, [value], seconds, results.machine())
             for metric, value in figures.items()

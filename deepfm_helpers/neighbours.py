@@ -84,25 +84,39 @@ def _together(x: sparse.csr_array) -> np.ndarray:
     return (x.T @ x).toarray().astype(np.float64)
 
 
-def taste(data, likes: pd.DataFrame, components: int = 100, seed: int = 0) -> Feature:
+def taste(
+    data, likes: pd.DataFrame, components: int = 100, seed: int = 0, others: pd.DataFrame | None = None
+) -> Feature:
     """Describes the field `taste`: which films a user liked, in numbers (a known field, see `features.Feature`).
 
     The vector of a film holds the leading principal components of "who liked what", see `history.who_rated_what`; the
     vector of a user is the sum of those of the n films liked, divided by √n (equation eq-topn-taste). One factor scales
-    all numbers to a standard deviation of 1/8.
+    the numbers of these users to a standard deviation of 1/8.
 
     Args:
         data: a `datasets.MovieLens`; says how many users and films there are.
         likes: the training rows that count as likes, with uid and mid.
         components: how many numbers stand for a user.
         seed: see `history.who_rated_what`.
+        others: likes of people who have none in `likes`, possibly with uids above those of `data`. They get a vector
+            too, and have no say in those of the films.
 
     Raises:
         KeyError, ValueError: see `history.who_rated_what`.
     """
     sizes = FIELDS["uid"].described(data.users).size, FIELDS["mid"].described(data.movies).size
     _, films = history.who_rated_what(likes, sizes, components, seed)
-    liked = as_matrix(likes, range(sizes[0] + 1), range(sizes[1] + 1))
-    table = liked @ films[:, :-1] / np.sqrt(np.maximum(liked.sum(axis=1), 1.0))[:, None]
-    table = (table / (8 * table.std())).astype(np.float32)
-    return Feature("taste", "known", "uid", sizes[0], table=table, owner="user")
+    table = _summed(likes, films[:, :-1], sizes[0])
+    scale = 8 * table.std()
+    if others is not None:
+        more = _summed(others, films[:, :-1], max(sizes[0], int(others["uid"].max())))
+        more[: len(table)] += table  # where the others have zeros
+        table = more
+    table = (table / scale).astype(np.float32)
+    return Feature("taste", "known", "uid", len(table) - 1, table=table, owner="user")
+
+
+def _summed(likes: pd.DataFrame, films: np.ndarray, size: int) -> np.ndarray:
+    """Sums the vectors of the n films that each uid up to `size` likes, and divides by √n, (size + 1, components)."""
+    liked = as_matrix(likes, range(size + 1), range(len(films)))
+    return liked @ films / np.sqrt(np.maximum(liked.sum(axis=1), 1.0))[:, None]

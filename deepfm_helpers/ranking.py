@@ -14,12 +14,39 @@ array([[ 1,  3,  0],
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from deepfm_helpers import datasets
+
 LIKED = 4.0
 """A user who gives a film this many stars or more counts as liking it."""
+
+
+class Apart(NamedTuple):
+    """Joined rows in three parts, see `set_apart`; rows of a stranger about a new film are in none."""
+
+    known: pd.DataFrame
+    strangers: pd.DataFrame
+    new_films: pd.DataFrame
+
+
+def set_apart(data, seed: int) -> Apart:
+    """Sets the rows of one user in ten (a stranger) and of one rated film in twenty (a new film) apart.
+
+    Args:
+        data: a `datasets.MovieLens`.
+        seed: seed of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    strangers = rng.permutation(data.users.uid)[: len(data.users) // 10]
+    rated = np.unique(data.ratings.mid)
+    new_films = rng.permutation(rated)[: len(rated) // 20]
+    stranger, new = joined.uid.isin(strangers), joined.mid.isin(new_films)
+    return Apart(joined[~stranger & ~new], joined[stranger & ~new], joined[new & ~stranger])
 
 
 def best(scores: np.ndarray, n: int) -> np.ndarray:

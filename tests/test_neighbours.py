@@ -66,3 +66,14 @@ def test_a_taste_is_the_sum_of_the_liked_films():
     assert scale * found == pytest.approx(by_hand, abs=1e-4)
     assert field.table.std() == pytest.approx(1 / 8, rel=1e-3)
     assert len(features.df2xy(ROWS, (field,))[0][0]) == len(ROWS)
+
+
+def test_others_get_a_taste_and_do_not_change_those_of_the_users():
+    alone = neighbours.taste(DATA, LIKES, components=6, seed=2)
+    twin = int(DATA.users.uid.max()) + 3
+    others = LIKES[LIKES.uid == LIKES.uid.min()].assign(uid=twin)
+    field = neighbours.taste(DATA, LIKES, components=6, seed=2, others=others)
+    assert field.size == twin
+    assert (field.table[: alone.size + 1] == alone.table).all()
+    assert field.table[twin] == pytest.approx(alone.table[LIKES.uid.min()])
+    assert (field.table[alone.size + 1 : twin] == 0).all()

@@ -84,3 +84,14 @@ def test_among_all_other_films_nothing_is_drawn():
     relevant = np.array([[0, 0, 1, 0, 1], [1, 0, 0, 0, 0]], bool)
     assert ranking.among_drawn(scores, relevant, 3, drawn=99).tolist() == [0.5, 1.0]  # two and 4 / 2 beats
     assert ranking.among_drawn(scores, relevant, 2, drawn=99).tolist() == [0.0, 0.0]
+
+
+def test_strangers_and_new_films_are_set_apart():
+    data = datasets.planted(n_users=60, n_movies=40, n_ratings=900, seed=3)
+    known, strangers, new_films = ranking.set_apart(data, seed=1)
+    assert not set(strangers.uid) & {*known.uid, *new_films.uid}
+    assert not set(new_films.mid) & {*known.mid, *strangers.mid}
+    assert (strangers.uid.nunique(), new_films.mid.nunique()) == (6, 2)
+    again = ranking.set_apart(data, seed=1)
+    assert all(a.equals(b) for a, b in zip((known, strangers, new_films), again, strict=True))
+    assert not known.equals(ranking.set_apart(data, seed=2).known)
