@@ -66,7 +66,7 @@ def origin(recorded: Recorded) -> str:
 
 
 def measured_on(rows: pd.DataFrame) -> str:
-    """Say in Markdown when rows of :func:`~deepfm_helpers.records.measurements` were made, and how to make them again."""
+    """Say in Markdown when rows of :func:`deepfm_helpers.records.measurements` were made, and by which command."""
     first, last = (date.fromisoformat(day) for day in (rows.date.min(), rows.date.max()))
     when = f"{last.day} {last:%B %Y}"
     if first != last:
