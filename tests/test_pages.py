@@ -115,14 +115,18 @@ def test_the_tables_of_pandas_are_tidied():
 
 
 def test_a_click_on_a_hidden_cell_says_what_it_shows(build):
-    cells = [nbformat.v4.new_markdown_cell("# Cells")]
-    for tag in ("hide-cell", "hide-input"):
-        cells.append(nbformat.v4.new_code_cell("x = 1", metadata={"tags": [tag]}))
+    whole, code, answer = (
+        nbformat.v4.new_code_cell("x = 1", metadata={"tags": [tag]})
+        for tag in ("hide-cell", "hide-input", "hide-cell")
+    )
+    title, exercises = map(nbformat.v4.new_markdown_cell, ("# Cells", "## Exercises"))
     language = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=language)
+    notebook = nbformat.v4.new_notebook(cells=[title, whole, code, exercises, answer], metadata=language)
     page = (build("", {"cells.ipynb": nbformat.writes(notebook)}) / "cells.html").read_text()
-    for text in ("Show the answer", "Hide the answer", "Show the code", "Hide the code"):
-        assert text in page
+    shown = ["the code and its output", "the code", "the answer"]
+    assert re.findall("(?:Show|Hide) the [a-z ]+", page) == [
+        f"{does} {what}" for what in shown for does in ("Show", "Hide")
+    ]
     assert "code cell" not in page
 
 

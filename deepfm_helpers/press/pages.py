@@ -122,11 +122,16 @@ def skip_numbered_fields(app, what, name, obj, skip, options) -> bool | None:
 
 
 def name_hidden_cells(app, doctree) -> None:
-    """Say what a click shows: the answer of an exercise, the code of a cell, or what it recorded."""
+    """Say what a click shows: the answer of an exercise, code with or without its output, or what a cell recorded."""
+    exercises = [section for section in doctree.findall(nodes.section) if "exercises" in section["names"]]
+    answers = [cell for section in exercises for cell in section.findall(nodes.container)]
     for cell in doctree.findall(nodes.container):
-        if what := {"all": "the answer", "input": "the code", "output": "what was recorded"}.get(
-            cell.get("hide_mode")
-        ):
+        hidden = {
+            "all": "the answer" if cell in answers else "the code and its output",
+            "input": "the code",
+            "output": "what was recorded",
+        }
+        if what := hidden.get(cell.get("hide_mode")):
             cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
 
 
