@@ -67,10 +67,13 @@ def origin(recorded: Recorded) -> str:
 
 def measured_on(rows: pd.DataFrame) -> str:
     """Say in Markdown when rows of :func:`deepfm_helpers.records.measurements` were made, and by which command."""
-    first, last = (date.fromisoformat(day) for day in (rows.date.min(), rows.date.max()))
-    when = f"{last.day} {last:%B %Y}"
-    if first != last:
-        when = f"days from {first.day} {first:%B %Y} to {when}"
+    if rows.date.isna().any():
+        when = "a day that was not noted"
+    else:
+        first, last = (date.fromisoformat(day) for day in (rows.date.min(), rows.date.max()))
+        when = f"{last.day} {last:%B %Y}"
+        if first != last:
+            when = f"days from {first.day} {first:%B %Y} to {when}"
     (task,) = rows.task.unique()
     command = _PROGRAMS.get(task, f'make bench TASKS="{task}"')
     return f"*Measured on {when}. `{command}` measures this again.*"

@@ -127,6 +127,9 @@ def test_when_rows_were_measured_is_said_in_a_sentence():
         "*Measured on days from 30 October 2026 to 2 November 2026. "
         "`python -m benchmarks.ranking` measures this again.*"
     )
+    assert page.measured_on(rows.assign(date=["2026-11-02", None])).startswith(
+        "*Measured on a day that was not noted. "
+    )
 
 
 def test_recorded_table_gives_mean_and_standard_deviation():
