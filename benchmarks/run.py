@@ -37,16 +37,16 @@ COMPARED = {
     "FM full": ("book_rmse", {"model": "fm_full"}),
     "DeepFM full, no history or time": ("book_rmse", {"model": "full, no history or time"}),
     "DeepFM full, no stretches": ("book_rmse", {"model": "full, no stretches", "members": 2}),
-    "DeepFM full, no day": ("book_rmse", {"model": "full, no day", "members": 2}),
+    "DeepFM full, no day": ("book_rmse", {"model": "full, no day", "members": 5}),
+    "DeepFM full, no day, all cores": (
+        "book_rmse",
+        {"model": "full, no day", "members": 8, "all_cores": True},
+    ),
     "DeepFM full, no rated or raters": ("book_rmse", {"model": "full, no rated or raters"}),
     "DeepFM full, no day or stretches": ("book_rmse", {"model": "full, no day or stretches"}),
     "DeepFM full, no time": ("book_rmse", {"model": "full, no time"}),
     "DeepFM full": ("book_rmse", {"model": "full", "members": 5}),
-    "DeepFM full, weaker penalties": ("book_rmse", {"model": "full, weaker penalties", "members": 8}),
-    "DeepFM full, weaker penalties, all cores": (
-        "book_rmse",
-        {"model": "full, weaker penalties", "members": 8, "all_cores": True},
-    ),
+    "DeepFM full, weaker penalties": ("book_rmse", {"model": "full, weaker penalties", "members": 5}),
     "DeepFM full, tail average": ("book_rmse", {"model": "full, tail average", "members": 5}),
     **{
         f"DeepFM {name}": ("book_rmse", {"model": name, "members": 2})

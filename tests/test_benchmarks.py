@@ -340,7 +340,7 @@ def started(monkeypatch, tmp_path):
 
 
 def test_members_that_are_spread_over_the_cores_come_last(started, monkeypatch):
-    wide, spread = "DeepFM full, weaker penalties, all cores", []
+    wide, spread = "DeepFM full, no day, all cores", []
 
     def side_by_side(name, module, request, cores):
         spread.append((name, request["members"], cores, len(started)))

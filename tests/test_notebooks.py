@@ -51,6 +51,22 @@ def test_a_claim_or_a_record_guards_what_a_marked_cell_shows(path):
 
 
 @every_chapter
+def test_stored_numbers_come_with_their_date_and_command(path):
+    """A page with recorded runs or stored measurements says when they were made, and how to make them again."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    code = ast.parse("\n".join(kernels.as_python(cell.source) for cell in cells))
+    calls = [
+        node for node in ast.walk(code) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+
+    def asked(name):
+        return {ast.unparse(call) for call in calls if call.func.id == name}
+
+    assert not asked("recorded") or asked("origin")
+    assert len(asked("measured_on")) >= len(asked("measurements"))  # every task once
+
+
+@every_chapter
 def test_every_parameter_is_typed_documented_checked_and_used(path):
     parameters = reruns.declared(path)
     assert list(parameters)[:2] == ["dataset", "seed"]

@@ -382,7 +382,7 @@ def test_the_names_of_systems_keep_apart_and_inside():
     table = pd.DataFrame(
         {"RMSE": [0.81, 0.817, 0.8175, 0.819, 0.85], "seconds": [245.0, 132.0, 1500.0, 74.0, 14.0]},
         [
-            "full, weaker penalties, all cores, mean of 8",
+            "full, no day, all cores, mean of 8",
             "full, mean of 2",
             "rank 32, 512 iterations",
             "full",
