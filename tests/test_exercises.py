@@ -1,0 +1,137 @@
+"""Exercises: every checker takes its solution, and refuses plausible wrong answers with a message of its own."""
+
+import time
+
+import numpy as np
+import pytest
+
+from deepfm_helpers import checkers, exercises, grading
+
+ANSWERS = {
+    "4.1": {
+        lambda total, new: float(total @ new): None,
+        lambda total, new: 2 * total @ new: "twice",
+        lambda total, new: (total + new) @ new: "with itself",
+        lambda total, new: total * new: "a dot product adds them up|shape",
+    },
+    "4.2": {
+        lambda v: v @ np.linalg.qr(np.random.default_rng(1).normal(size=(v.shape[1],) * 2))[0]: None,
+        lambda v: v: "Nothing has moved",
+        lambda v: 2 * v: "lengths",
+        lambda v: np.linalg.norm(v, axis=1, keepdims=True)
+        * np.eye(v.shape[1])[np.arange(len(v)) % v.shape[1]]: "not all turned alike",
+    },
+    "4.3": {
+        lambda z: (z.sum() ** 3 - 3 * z.sum() * (z**2).sum() + 2 * (z**3).sum()) / 6: None,
+        lambda z: (z.sum() ** 2 - (z**2).sum()) / 2: "pairs",
+        lambda z: z.sum() ** 3 - 3 * z.sum() * (z**2).sum() + 2 * (z**3).sum(): "six times",
+    },
+}
+"""Exercise -> answers, each with what is said of it; nothing for a right one."""
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    bundles = []
+    monkeypatch.setattr(exercises, "display", lambda bundle, raw: bundles.append(bundle))
+    monkeypatch.setattr(exercises, "_hints_given", {})
+    return bundles
+
+
+def test_every_exercise_has_answers_to_try():
+    assert ANSWERS.keys() == checkers.EXERCISES.keys()
+    for name, answers in ANSWERS.items():
+        assert None in answers.values(), f"{name}: a right answer"
+        assert len(set(answers.values()) - {None}) >= 2, f"{name}: two wrong ones, with messages of their own"
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_checker_tells_right_from_wrong(name, shown):
+    for answer, said in ANSWERS[name].items():
+        exercises.check(name, answer)
+        verdict = shown.pop()
+        outcome = verdict[exercises.CHECK_MIME]
+        if said is None:
+            assert outcome == {"exercise": name, "outcome": "right"}, verdict["text/plain"]
+        else:
+            assert outcome == {"exercise": name, "outcome": "wrong"}
+            assert any(part in verdict["text/plain"] for part in said.split("|")), verdict["text/plain"]
+            assert f'hint("{name}")' in verdict["text/plain"]
+
+
+@pytest.mark.parametrize("stub", [..., None, lambda *_: ..., lambda *_: None])
+def test_a_stub_is_not_attempted(stub, shown):
+    for name in checkers.EXERCISES:
+        exercises.check(name, stub)
+        assert shown.pop()["text/plain"] == f"○ Exercise {name}: not attempted yet"
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_that_fails_is_told_so(name, shown):
+    def fails(*_):
+        raise ZeroDivisionError("by nought")
+
+    for answer, said in ((fails, "raised ZeroDivisionError: by nought"), (7, "has to be a function")):
+        exercises.check(name, answer)
+        assert said in shown.pop()["text/plain"]
+
+
+def test_an_answer_that_hangs_is_stopped(shown, monkeypatch):
+    monkeypatch.setattr(grading, "SECONDS", 0.2)
+
+    def hangs(*_):
+        while True:
+            try:
+                time.sleep(0.01)
+            except Exception:
+                pass
+
+    exercises.check("4.1", hangs)
+    assert "no answer after 0.2 seconds" in shown.pop()["text/plain"]
+
+
+def test_an_answer_gets_copies(shown):
+    def spoils(total, new):
+        result = float(total @ new)
+        total[:] = new[:] = 0
+        return result
+
+    exercises.check("4.1", spoils)
+    assert shown.pop()[exercises.CHECK_MIME]["outcome"] == "right"
+
+
+def test_hints_come_in_steps_and_the_last_one_stays(shown):
+    hints = checkers.EXERCISES["4.1"].hints
+    for _ in range(len(hints) + 1):
+        exercises.hint("4.1")
+    lines = [bundle["text/plain"] for bundle in shown]
+    assert lines[0] == f"Hint 1 of {len(hints)}: {hints[0]}"
+    assert lines[-1] == lines[-2] == f"Hint {len(hints)} of {len(hints)}: {hints[-1]}"
+
+
+def test_an_unknown_exercise_is_an_error():
+    for ask in (lambda: exercises.check("0.0", 1), lambda: exercises.hint("0.0")):
+        with pytest.raises(ValueError, match=r"no exercise '0.0'; there are .*4\.1"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("found", "right", "said"),
+    [
+        (np.zeros(3), 1.0, "Expected is a number; yours is an array of numbers, of shape \\(3,\\)"),
+        ("1", 1.0, "yours is a text"),
+        (True, 1.0, "yours is True or False"),
+        (2.0, 1.0, "not the right one. Yours is 2.0"),
+        (float("nan"), 1.0, "not the right one"),
+        ([[1], [1, 2]], np.ones(2), "uneven rows"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said_in_words(found, right, said):
+    with pytest.raises(grading.Wrong, match=said):
+        grading.judge(found, right)
+
+
+def test_a_known_mistake_is_named_only_where_it_shows():
+    with pytest.raises(grading.Wrong, match="half"):
+        grading.judge(0.5, 1.0, {"This is half of it.": 0.5})
+    grading.judge(1.0, 1.0, {"This is half of it.": 1.0})
