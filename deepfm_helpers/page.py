@@ -7,12 +7,20 @@ from datetime import date
 from html import escape
 from importlib import metadata
 
+import pandas as pd
 from IPython import get_ipython
 from IPython.display import display
 
 from deepfm_helpers.records import Recorded, plain
 
 RUNTIME = ("tensorflow", "keras", "numpy", "scipy", "pandas", "matplotlib")  # they can change a result
+
+_PROGRAMS = {
+    "processes": "python -m benchmarks.processes",
+    "ranking": "python -m benchmarks.ranking",
+    "reruns": "python -m benchmarks.rerunning",
+}
+"""Tasks that have a program of their own, see benchmarks/README.md; the others are tasks of `make bench`."""
 
 _started = time.perf_counter()
 
@@ -55,6 +63,17 @@ def origin(recorded: Recorded) -> str:
         f"*Recorded on MovieLens-1M: {what}, the last on {day.day} {day:%B %Y}. "
         f"`make record NB={recorded.notebook}` makes these runs again.*"
     )
+
+
+def measured_on(rows: pd.DataFrame) -> str:
+    """Say in Markdown when rows of :func:`deepfm_helpers.records.measurements` were made, and by which command."""
+    first, last = (date.fromisoformat(day) for day in (rows.date.min(), rows.date.max()))
+    when = f"{last.day} {last:%B %Y}"
+    if first != last:
+        when = f"days from {first.day} {first:%B %Y} to {when}"
+    (task,) = rows.task.unique()
+    command = _PROGRAMS.get(task, f'make bench TASKS="{task}"')
+    return f"*Measured on {when}. `{command}` measures this again.*"
 
 
 def versions() -> dict[str, str]:

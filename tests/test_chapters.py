@@ -117,6 +117,18 @@ def test_where_recorded_numbers_come_from_is_said_in_a_sentence():
     assert "`make record NB=07_training`" in told
 
 
+def test_when_rows_were_measured_is_said_in_a_sentence():
+    rows = pd.DataFrame({"task": "reach", "date": ["2026-11-02", "2026-11-02"]})
+    assert page.measured_on(rows) == (
+        '*Measured on 2 November 2026. `make bench TASKS="reach"` measures this again.*'
+    )
+    rows = pd.DataFrame({"task": "ranking", "date": ["2026-11-02", "2026-10-30"]})
+    assert page.measured_on(rows) == (
+        "*Measured on days from 30 October 2026 to 2 November 2026. "
+        "`python -m benchmarks.ranking` measures this again.*"
+    )
+
+
 def test_recorded_table_gives_mean_and_standard_deviation():
     record = records.recorded("07_training")
     runs, table = record.frame(), record.table()

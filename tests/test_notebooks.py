@@ -6,9 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
 
-from deepfm_helpers import records
 from deepfm_helpers.press import checks, kernels, reruns
 from deepfm_helpers.press.checkout import DEFAULT, HERE
 from deepfm_helpers.press.claiming import claims_of
@@ -75,21 +73,6 @@ def test_the_table_of_contents_holds_every_chapter():
 
 def test_the_ledger_is_that_of_the_stored_chapters():
     assert (ROOT / "book" / "ledger.md").read_text(encoding="utf-8") == ledger(CHAPTERS)
-
-
-def test_a_record_is_of_the_runs_that_its_sweep_asks_for():
-    with_records = {path.stem for path in (ROOT / "deepfm_helpers" / "records").glob("*.json")}
-    seeds = {}
-    for sweep in yaml.safe_load_all((ROOT / "book" / "records.yml").read_text(encoding="utf-8")):
-        first, _, last = str(sweep["seeds"]).partition("-")
-        seeds[Path(sweep["notebook"]).stem] = list(range(int(first), int(last) + 1))
-    assert seeds.keys() <= with_records
-    for name in seeds:
-        record = records.recorded(name)
-        assert record.notebook == name
-        assert record.parameters["dataset"] == "ml-1m"
-        assert [run["parameters"]["seed"] for run in record.runs] == seeds[name]
-        assert all(run["metrics"] for run in record.runs)
 
 
 @every_chapter
