@@ -135,6 +135,8 @@ def kind(value: object) -> str:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
         return f"a {type(value).__name__} of uneven rows"
+    if array.size == 0 and not isinstance(value, np.ndarray):
+        return f"a {type(value).__name__}"
     if array.dtype == bool:
         return "True or False" if array.ndim == 0 else f"an array of truth values, of shape {array.shape}"
     if array.dtype.kind in "iuf":
@@ -146,8 +148,8 @@ def _near(found: object, right: object, within: float) -> bool:
     found, right = np.asarray(found), np.asarray(right)
     if right.dtype.kind not in "iuf":
         return bool(np.array_equal(found, right))
-    size = np.abs(right).max(initial=0.0)
-    return bool(np.all(np.abs(found - right) <= within * max(size, 1e-9)))  # False for NaN
+    size = np.nanmax(np.abs(right), initial=1e-9)
+    return np.allclose(found, right, rtol=0, atol=within * size, equal_nan=True)
 
 
 def _with(arguments: tuple) -> str:
