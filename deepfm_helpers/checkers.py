@@ -6,7 +6,8 @@ holds under any dataset and any seed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
+from functools import reduce
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,17 @@ def _dice() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+def _listed(value: object) -> list:
+    """The items of an answer; none if it has no items."""
+    return list(value) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else []
+
+
+def _product(matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """The product of the matrices, or nothing that could be mistaken for it if they do not fit."""
+    fit = all(a.shape[1] == b.shape[0] for a, b in zip(matrices, matrices[1:], strict=False))
+    return reduce(np.matmul, matrices) if fit else np.empty(0)
+
+
 # 1 Loading
 
 AGE_CODES = (1, 18, 25, 35, 45, 50, 56)
@@ -65,7 +77,7 @@ def bucket(codes: Callable) -> str:
 
     compare(
         codes,
-        [(np.array(ages),) for ages in ([30], [18], [17, 25, 60], [49, 50, 56], range(1, 100))],
+        [(np.array(ages),) for ages in ([30], [18], [17, 25, 60], [49, 50, 56], range(2, 100))],
         lambda age: np.array([max(end for end in AGE_CODES if end <= a) for a in age]),
         {
             "An age that equals the lower end of a group belongs to that group.": lambda age: at(
@@ -432,3 +444,469 @@ def triples(fast: Callable) -> str:
     return (
         "Triples have a fast form as well: three sums over the features, instead of a loop over all triples."
     )
+
+
+# 5 The deep part
+
+
+@exercise(
+    "5.1",
+    "One ReLU sees a weighted sum of a, b and c and a constant. It has to tell a row of zeros from all the others.",
+    "Turn the question round: what is 1 on the row of zeros and 0 on the others? Subtract it from 1.",
+)
+def one_bend(network: Sequence) -> str:
+    """`(weights, bias, slope, constant)` of constant + slope · relu(weights · (a, b, c) + bias), the OR of three."""
+    if len(_listed(network)) != 4 or np.shape(network[0]) != (3,):
+        raise Wrong(
+            "Expected are four things: three weights, the bias inside, the slope and the constant outside."
+        )
+    weights, bias, slope, constant = network
+    rows = sorted(product((0, 1), repeat=3), key=sum)
+    values = np.array([constant + slope * max(0.0, float(np.dot(weights, row)) + bias) for row in rows])
+    mistakes = {
+        "This counts how many things are right; an evening is good as soon as one of them is.": sum,
+        "This is the other way round: it is 1 on the row of zeros.": lambda row: 1 - max(row),
+        "This is good only if all three things are right.": min,
+    }
+    for row, value in zip(rows, values, strict=True):
+        if not np.isclose(value, max(row)):
+            fit = [why for why, wrong in mistakes.items() if np.allclose(values, [wrong(r) for r in rows])]
+            raise Wrong(fit[0] if fit else f"The network gives {value:g} there.", f"a, b, c = {row}")
+    return "One bend says exactly what all pairs together miss by an eighth."
+
+
+@exercise(
+    "5.2",
+    "Write out two layers: (x W₁ + b₁) W₂ + b₂, and multiply.",
+    "The matrices are multiplied in the order in which a row meets them; each bias goes through all later matrices.",
+)
+def one_layer(collapse: Callable) -> str:
+    """`collapse(W, b)`: the one matrix and the one bias of a list of layers without ReLU."""
+    dice = _dice()
+    for widths in ((1, 1, 1), (2, 2, 2), (3, 5, 4, 1), (4, 4, 4, 4, 4)):
+        W = [dice.integers(-2, 3, shape).astype(float) for shape in zip(widths[:-1], widths[1:], strict=True)]
+        b = [dice.integers(-2, 3, n).astype(float) for n in widths[1:]]
+        found = _listed(call(collapse, W, b))
+        example = f"layers of the widths {' → '.join(map(str, widths))}"
+        if len(found) != 2:
+            raise Wrong("Expected are two arrays: a matrix and a bias.", example)
+
+        def through(x: np.ndarray, W=W, b=b) -> np.ndarray:
+            for matrix, bias in zip(W, b, strict=True):
+                x = x @ matrix + bias
+            return x
+
+        bias = through(np.zeros((1, widths[0])))[0]
+        matrix = through(np.eye(widths[0])) - bias
+        judge(found[0], matrix, {"The order of the matrices is reversed.": _product(W[::-1])}, example)
+        judge(
+            found[1],
+            bias,
+            {
+                "This is the last bias; the earlier ones go through the matrices behind them.": b[-1],
+                "Every bias has to go through all matrices behind it.": sum(b)
+                if len(set(widths)) == 1
+                else bias,
+            },
+            example,
+        )
+    return "Without a bend, any number of layers is one layer."
+
+
+@exercise(
+    "5.3",
+    "Read the printed errors: is the one of both parts nearer to that of the pairs or to that of the network?",
+    "Subtract the error of both together from each of the two, and compare the sizes of the differences.",
+)
+def nearer_part(nearer: Mapping, together: Mapping, error: Mapping) -> str:
+    """A table -> the part alone whose error comes nearest to that of both together."""
+    if not isinstance(nearer, Mapping) or nearer.keys() != together.keys():
+        raise Wrong(f"Expected is a dict with a part for each of: {', '.join(together)}.")
+    for table, both in together.items():
+        parts = {part: abs(alone - both) for (name, part), alone in error.items() if name == table}
+        if nearer[table] not in parts:
+            raise Wrong(f"A part is one of: {', '.join(parts)}.", table)
+        if nearer[table] != min(parts, key=parts.get):
+            raise Wrong("The error of the other part is nearer.", table)
+    return "Given both parts, the model follows on each table the part that fits it."
+
+
+# 6 DeepFM
+
+
+def _counted(fields: Sequence, k: int, hidden: Sequence[int]) -> tuple[int, int]:
+    from deepfm_helpers import anatomy, models
+
+    model = models.deep_fm_model(features=fields, k=k, dnn_dim=hidden)[-1]
+    vectors = sum(anatomy.tables(model, field).second.count_params() for field in fields)
+    return model.count_params(), vectors
+
+
+@exercise(
+    "6.1",
+    "Which parts of the model hold numbers whose count depends on k?",
+    "Each row of each table has a vector, and the first layer of the network has an input for every number of the "
+    "vectors of a row.",
+)
+def growth(grown: int, fields: Sequence, hidden: Sequence[int], k: tuple[int, int] = (8, 16)) -> str:
+    """The number of parameters by which the model grows from the one k to the other."""
+    (before, vectors), (after, more_vectors) = (_counted(fields, size, hidden) for size in k)
+    first_layer = (k[1] - k[0]) * len(fields) * hidden[0]
+    judge(
+        grown,
+        after - before,
+        {
+            "These are the vectors; the first layer of the network grows as well.": more_vectors - vectors,
+            "This is the first layer; the vectors grow as well.": first_layer,
+            "These are all parameters of the larger model, not the growth.": after,
+        },
+        within=1e-12,
+    )
+    return "The vectors grow with k, and in the network the first layer does; nothing else."
+
+
+@exercise(
+    "6.2",
+    "Everything is there as before, and one thing twice.",
+    "What the two parts shared were the vectors: count the numbers in them.",
+)
+def without_sharing(parameters: int, fields: Sequence, k: int, hidden: Sequence[int]) -> str:
+    """The number of parameters of the model whose network has vectors of its own."""
+    shared, vectors = _counted(fields, k, hidden)
+    judge(
+        parameters,
+        shared + vectors,
+        {
+            "This is the model with shared vectors.": shared,
+            "The vectors are doubled, not the whole model.": 2 * shared,
+            "This is what is added; the rest of the model is there as well.": vectors,
+        },
+        within=1e-12,
+    )
+    return "A second set of vectors is the whole price, and a change in one set no longer reaches the other part."
+
+
+@exercise(
+    "6.3",
+    "Write down the sign of each pair as the product of two signs, and try all choices.",
+    "Multiply the signs of the three pairs of three fields: every sign occurs twice in the product.",
+)
+def flipping(signs: Callable) -> str:
+    """`signs(n)`: n signs, 1 or -1, that change the sign of every pair; the text "impossible" where there are none."""
+    for n in (2, 3, 4):
+        found = call(signs, n)
+        example = f"{n} fields"
+        flipped = [
+            choice
+            for choice in product((1, -1), repeat=n)
+            if all(a * b == -1 for a, b in combinations(choice, 2))
+        ]
+        if isinstance(found, str):
+            if found != "impossible":
+                raise Wrong('The only text that counts as an answer is "impossible".', example)
+            if flipped:
+                raise Wrong("It is possible here.", example)
+            continue
+        if np.shape(found) != (n,) or not set(_listed(found)) <= {1, -1}:
+            raise Wrong(f"Expected are {n} signs, each 1 or -1.", example)
+        kept = [(i, j) for i, j in combinations(range(n), 2) if found[i] * found[j] != -1]
+        if kept:
+            raise Wrong(
+                f"The pair of the fields {kept[0][0] + 1} and {kept[0][1] + 1} keeps its sign.", example
+            )
+    return "Two vectors can repel each other along an axis; three cannot all do so."
+
+
+# 7 Training
+
+
+@exercise(
+    "7.1",
+    "In one step each of the three weights of the row moves by p, and each vector by p times the other one.",
+    "Multiply out (v_user + p v_film) · (v_film + p v_user) and sort by powers of p.",
+)
+def quadratic(coefficients: Callable) -> str:
+    """`coefficients(v_user, v_film, error)`: a, b, c of the score after a step less the rating, a p² + b p + c."""
+
+    def after(p: float, v_user: np.ndarray, v_film: np.ndarray, error: float) -> float:
+        return error + 3 * p + (v_user + p * v_film) @ (v_film + p * v_user) - v_user @ v_film
+
+    def right(*row) -> np.ndarray:
+        at = {p: after(p, *row) for p in (-1, 0, 1)}
+        return np.array([(at[1] + at[-1]) / 2 - at[0], (at[1] - at[-1]) / 2, at[0]])
+
+    dice = _dice()
+    cases = [(*dice.integers(-2, 3, (2, k)).astype(float), -float(dice.integers(1, 4))) for k in (1, 2, 2, 5)]
+    compare(
+        coefficients,
+        cases,
+        right,
+        {
+            "The three weights of the row move as well: the constant, the user's and the film's.": lambda *row: (
+                right(*row) - np.array([0, 3, 0])
+            ),
+            "The order is a, b, c: the coefficient of p² comes first.": lambda *row: right(*row)[::-1],
+            "The step moves both vectors, so their product has a term with p².": lambda *row: (
+                right(*row) * np.array([0, 1, 1])
+            ),
+        },
+    )
+    return "The score after a step is a quadratic in the step, so one row can be put right at once."
+
+
+@exercise(
+    "7.2",
+    "A difference of two standard errors: set the difference of the mean squared errors to twice its standard error.",
+    "The standard error is the root of a variance divided by the rows. On the same rows it is the variance of the "
+    "differences, on rows of their own the sum of both variances.",
+)
+def rows_needed(needed: Callable) -> str:
+    """`needed(a, b, same_rows)`: rows for a difference of 0.001 stars to be two standard errors, from the squared
+    errors of two models on the same rows."""
+
+    def right(a: np.ndarray, b: np.ndarray, same_rows: bool) -> float:
+        spread = np.std(a - b, ddof=1) if same_rows else np.hypot(np.std(a, ddof=1), np.std(b, ddof=1))
+        difference = 0.001 * 2 * np.sqrt(np.mean([a, b]))  # of the mean squared errors
+        return float((2 * spread / difference) ** 2)
+
+    dice = _dice()
+    cases = []
+    for n in (50, 400):
+        common, own = dice.normal(size=n), 0.3 * dice.normal(size=(2, n))
+        squares = (common + own).round(2) ** 2
+        cases += [(*squares, same) for same in (False, True)]
+    compare(
+        needed,
+        cases,
+        right,
+        {
+            "This treats both cases alike; on the same rows the two models err together.": lambda a, b, _: (
+                right(a, b, False)
+            ),
+            "This treats both cases alike; on rows of their own the variances add up.": lambda a, b, _: right(
+                a, b, True
+            ),
+            "This asks for one standard error instead of two.": lambda a, b, same: right(a, b, same) / 4,
+            "A difference of the mean squared error is about twice the RMSE times that of the RMSE.": (
+                lambda a, b, same: right(a, b, same) * 4 * np.mean([a, b])
+            ),
+        },
+        within=0.03,
+    )
+    return "Judged on the same rows, models that err together need far fewer of them."
+
+
+def _largest_of(n: int) -> float:
+    """Mean of the largest of n draws from a standard normal distribution."""
+    from scipy import integrate, stats
+
+    return integrate.quad(lambda x: x * n * stats.norm.pdf(x) * stats.norm.cdf(x) ** (n - 1), -8, 8)[0]
+
+
+@exercise(
+    "7.3",
+    "Draw the validation errors of all models many times, and keep the lowest of each draw.",
+    "What the best model reports is the minimum; compare the mean of the minima with the true error.",
+)
+def optimism(gap: Callable) -> str:
+    """`gap(n_models, sd)`: by how many stars the best of equally good models reports too little, on average."""
+    compare(
+        gap,
+        [(2, 0.1), (10, 0.01), (100, 0.006)],
+        lambda n, sd: sd * _largest_of(n),
+        {
+            "The sign: what is reported is too small, and the gap is positive.": lambda n, sd: (
+                -sd * _largest_of(n)
+            ),
+            "This is the noise of one model; the best of many is luckier.": lambda n, sd: sd,
+            "This is a bound on the gap, not the gap.": lambda n, sd: sd * np.sqrt(2 * np.log(n)),
+        },
+        within=0.05,
+    )
+    return "The best of many reports too little, and the more there are, the more it does."
+
+
+# 8 Reading the log
+
+
+@exercise(
+    "8.1",
+    "`fit` takes the last rows as they stand. So the rows have to stand in another order.",
+    "pandas' `sample(frac=1)` gives all rows in a random order.",
+)
+def in_random_order(reordered: Callable) -> str:
+    """`reordered(rows)`: the same rows, in an order in which the last tenth is a random tenth."""
+    dice = _dice()
+    for n_users in (20, 100):
+        users = np.repeat(np.arange(1, n_users + 1), 20)
+        rows = pd.DataFrame({"uid": users, "mid": dice.permutation(len(users)), "rating": users % 5 + 1})
+        found = call(reordered, rows)
+        example = f"{len(rows)} rows, sorted by user"
+        if not isinstance(found, pd.DataFrame) or list(found.columns) != list(rows.columns):
+            raise Wrong("Expected is a frame with the same columns.", example)
+        if len(found) != len(rows):
+            raise Wrong(f"Of {len(rows)} rows {len(found)} are left.", example)
+        if (
+            not found.sort_values("mid")
+            .reset_index(drop=True)
+            .equals(rows.sort_values("mid").reset_index(drop=True))
+        ):
+            raise Wrong("Users, films and ratings no longer belong together: shuffle whole rows.", example)
+        tail = len(rows) // 10
+        known = found.uid[-tail:].isin(found.uid[:-tail].unique()).mean()
+        if known < 0.95:
+            raise Wrong(f"In the last tenth, {known:.0%} of the rows are of users with other rows.", example)
+    return "The same rows in another order, and nearly everybody in the tail is known."
+
+
+@exercise(
+    "8.2",
+    "Compare three shares of known users: of the sorted tail, of the latest tenth, of random rows.",
+    "Which of the two differences from the latest tenth is smaller?",
+)
+def nearer_split(nearer: str, shares: Mapping[str, float]) -> str:
+    """The split, of the two others, whose share of known users is nearest to that of the latest tenth."""
+    others = {
+        name: abs(share - shares["latest tenth"]) for name, share in shares.items() if name != "latest tenth"
+    }
+    if nearer not in others:
+        raise Wrong(f"Expected is one of the texts {', '.join(repr(name) for name in others)}.")
+    if nearer != min(others, key=others.get):
+        raise Wrong("The share of known users is nearer to that of the other split.")
+    return "Say which exam a number belongs to: these three ask for different things."
+
+
+@exercise(
+    "8.3",
+    "Keep the lowest loss so far, and count the epochs since.",
+    "The training stops after the epoch in which the count reaches the patience.",
+)
+def stopping(stops: Callable) -> str:
+    """`stops(losses, patience)`: the epoch, counted from 1, after which the training stops; the last one if none."""
+
+    def right(losses: Sequence[float], patience: int) -> int:
+        best, waited = np.inf, 0
+        for epoch, loss in enumerate(losses, 1):
+            best, waited = (loss, 0) if loss < best else (best, waited + 1)
+            if waited == patience:
+                return epoch
+        return len(losses)
+
+    def rises(losses: Sequence[float], patience: int) -> int:
+        up = 0
+        for epoch in range(1, len(losses)):
+            up = up + 1 if losses[epoch] > losses[epoch - 1] else 0
+            if up == patience:
+                return epoch + 1
+        return len(losses)
+
+    dice = _dice()
+    cases = [([3.0, 2.0, 2.5, 1.0], 1), ([3.0, 1.0, 2.0, 1.5, 0.5], 2), ([3.0, 2.0, 1.0], 3)]
+    cases += [([float(x) for x in dice.integers(1, 9, 12)], patience) for patience in (1, 2, 3, 4)]
+    compare(
+        stops,
+        cases,
+        right,
+        {
+            "Epochs are counted from 1.": lambda losses, patience: right(losses, patience) - 1,
+            "This is the epoch with the lowest loss; the training goes on for some more.": (
+                lambda losses, patience: int(np.argmin(losses[: right(losses, patience)])) + 1
+            ),
+            "Patience counts from the best epoch so far, not from the epoch before.": rises,
+        },
+        within=1e-12,
+    )
+    return "With so little patience the first bump of a noisy curve ends the training."
+
+
+# 9 Contributions
+
+
+@exercise(
+    "9.1",
+    "A pair term is a product of two vectors; what happens to it when both are multiplied by c?",
+    "What the weight loses, the product gains: their product must not change.",
+)
+def compensation(factor: Callable) -> str:
+    """`factor(c)`: what the second order's weight is multiplied by, if every vector is multiplied by c."""
+
+    def right(c: float) -> float:
+        u, v = _dice().normal(size=(2, 4))
+        return float((u @ v) / ((c * u) @ (c * v)))
+
+    compare(
+        factor,
+        [(2.0,), (0.5,), (-1.0,), (3.0,)],
+        right,
+        {
+            "Both vectors of a pair are multiplied, not one.": lambda c: 1 / c,
+            "This makes the change larger instead of undoing it.": lambda c: c**2,
+        },
+    )
+    return "The factor is positive for every c, so no rescaling changes the sign of this weight."
+
+
+@exercise(
+    "9.2",
+    "Shuffled among all rows, a part has in each row the value of a random row.",
+    "The mean of a square is the square of the mean plus the variance.",
+)
+def price_of_shuffling(extra: Callable) -> str:
+    """`extra(rest, part, y)`: by how much shuffling the part raises the mean squared error, on average over all
+    orders, beyond what setting it to its mean does; `rest` is the score without the part."""
+
+    def right(rest: np.ndarray, part: np.ndarray, y: np.ndarray) -> float:
+        shuffled = np.mean([(y - rest - value) ** 2 for value in part])
+        return float(shuffled - np.mean((y - rest - part.mean()) ** 2))
+
+    dice = _dice()
+    compare(
+        extra,
+        [tuple(dice.normal(size=(3, n)).round(1)) for n in (2, 5, 50)],
+        right,
+        {
+            "This is the standard deviation of the part; squared errors need its square.": lambda _, part, __: (
+                float(part.std())
+            ),
+            "This is twice the variance; only the shuffled part varies, not the rest.": lambda _, part, __: (
+                float(2 * part.var())
+            ),
+            "The variance over all rows divides by their number.": lambda _, part, __: float(
+                part.var(ddof=1)
+            ),
+        },
+    )
+    return "Shuffling costs the variance of the part on top, whatever the part says."
+
+
+@exercise(
+    "9.3",
+    "There are two orders: the first order arrives before the second, or after it.",
+    "In each order its contribution is the value of all that has arrived, less the value before it came.",
+)
+def two_orders(value: Callable) -> str:
+    """`value(first, second, both)`: the Shapley value of the first order, from the values of the three sets."""
+
+    def right(first: float, second: float, both: float) -> float:
+        values = {"": 0.0, "f": first, "s": second, "fs": both}
+        gains = []
+        for order in ("fs", "sf"):
+            before = order[: order.index("f")]
+            gains.append(values["".join(sorted(before + "f"))] - values[before])
+        return float(np.mean(gains))
+
+    compare(
+        value,
+        [(1.0, 1.0, 1.0), (0.3, 0.2, 0.4), (0.1, 0.5, 0.5)],
+        right,
+        {
+            "This is what it brings alone; the order in which it comes second counts as well.": lambda f, s, b: (
+                f
+            ),
+            "This is what it brings on top of the second; the other order counts as well.": lambda f, s, b: (
+                b - s
+            ),
+            "Half of both is the answer only if both parts bring the same.": lambda f, s, b: b / 2,
+        },
+    )
+    return "The value is the mean of what the part brings alone and of what it brings on top of the other."

@@ -77,16 +77,33 @@ def compare(
         function: the reader's function.
         cases: arguments for a call each.
         right: a reference that takes the same arguments.
-        mistakes: a sentence about a mistake -> what a function with this mistake would return.
+        mistakes: a sentence about a mistake -> a function that makes it. The sentence is said to a reader whose
+            function agrees with this one in all cases.
         within: how far a number may be off, relative to the size of the right ones.
 
     Raises:
         Untouched: see :func:`call`.
         Wrong: a call fails, or gives something else than the reference.
     """
+    cases = list(cases)
     for arguments in cases:
-        alternatives = {why: wrong(*arguments) for why, wrong in (mistakes or {}).items()}
-        judge(call(function, *arguments), right(*arguments), alternatives, _with(arguments), within=within)
+        found, wanted = call(function, *arguments), right(*arguments)
+        try:
+            judge(found, wanted, example=_with(arguments), within=within)
+        except Wrong as wrong:
+            for why, mistaken in (mistakes or {}).items():
+                if all(_agree(function, mistaken, other, within) for other in cases):
+                    raise Wrong(why, wrong.example) from None
+            raise
+
+
+def _agree(function: Callable, other: Callable, arguments: tuple, within: float) -> bool:
+    """Whether two functions make the same of the arguments."""
+    try:
+        found, expected = call(function, *arguments), other(*arguments)
+    except (Wrong, Untouched):
+        return False
+    return kind(found) == kind(expected) and _near(found, expected, within)
 
 
 def judge(
@@ -112,8 +129,6 @@ def judge(
     """
     if is_stub(found):
         raise Untouched
-    if isinstance(found, (pd.Series, pd.DataFrame)):
-        found = found.to_numpy()
     if kind(found) != kind(right):
         raise Wrong(f"Expected is {kind(right)}; yours is {kind(found)}.", example)
     if _near(found, right, within):
@@ -131,6 +146,8 @@ def kind(value: object) -> str:
         return "a text"
     if callable(value):
         return "a function"
+    if isinstance(value, (pd.Series, pd.DataFrame)):
+        value = value.to_numpy()
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
@@ -159,7 +176,10 @@ def _with(arguments: tuple) -> str:
 def _short(value: object) -> str:
     if isinstance(value, (pd.DataFrame, pd.Series)):
         return f"{len(value):,} rows"
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return kind(value)
     if array.dtype.kind == "f":
         array = array.round(4)
     text = str(array.tolist()) if array.dtype.kind in "iufb" else repr(value)

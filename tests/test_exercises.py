@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfm_helpers import checkers, exercises, grading
+from deepfm_helpers import checkers, exercises, features, grading
 
 ENDS = np.array(checkers.AGE_CODES)
 
@@ -24,6 +24,41 @@ def known(early, late):
 
 def moved(**by):
     return lambda weights: {name: w + by.get(name, 0.0) for name, w in weights.items()}
+
+
+class Given:
+    """An answer, and what it is about."""
+
+    def __init__(self, answer, **about):
+        self.answer, self.about = answer, about
+
+
+FIELDS = (
+    features.Feature("uid", "single", "uid", 20, owner="user"),
+    features.Feature("mid", "single", "mid", 11, owner="film"),
+)
+
+
+def collapsed(W, b):
+    matrix, bias = W[0], b[0]
+    for w, c in zip(W[1:], b[1:], strict=True):
+        matrix, bias = matrix @ w, bias @ w + c
+    return matrix, bias
+
+
+def needed(a, b, same):
+    variance = (a - b).var(ddof=1) if same else a.var(ddof=1) + b.var(ddof=1)
+    return variance * (2 / (0.001 * 2 * np.sqrt(np.mean([a, b])))) ** 2
+
+
+def stops(losses, patience):
+    best = 0
+    for epoch in range(len(losses)):
+        if losses[epoch] < losses[best]:
+            best = epoch
+        if epoch - best == patience:
+            return epoch + 1
+    return len(losses)
 
 
 ANSWERS = {
@@ -92,6 +127,95 @@ ANSWERS = {
         lambda z: (z.sum() ** 2 - (z**2).sum()) / 2: "pairs",
         lambda z: z.sum() ** 3 - 3 * z.sum() * (z**2).sum() + 2 * (z**3).sum(): "six times",
     },
+    "5.1": {
+        ((-1, -1, -1), 1, -1, 1): None,
+        ((1, 1, 1), 0, 1, 0): "counts how many",
+        ((-1, -1, -1), 1, 1, 0): "other way round",
+        ((1, 1, 1), -2, 1, 0): "all three",
+        (1, 2, 3): "four things",
+    },
+    "5.2": {
+        collapsed: None,
+        lambda W, b: (collapsed(W, b)[0], b[-1]): "last bias",
+        lambda W, b: (collapsed(W, b)[0].T, collapsed(W, b)[1]): "shape|not the right one",
+        lambda W, b: collapsed(W, b)[0]: "two arrays",
+    },
+    "5.3": {
+        Given({"t": "deep"}, together={"t": 1.0}, error={("t", "deep"): 1.1, ("t", "pairs"): 2}): None,
+        Given({"t": "pairs"}, together={"t": 1.0}, error={("t", "deep"): 1.1, ("t", "pairs"): 2}): "nearer",
+        Given({"t": "x"}, together={"t": 1.0}, error={("t", "deep"): 1.1, ("t", "pairs"): 2}): "is one of",
+        Given("deep", together={"t": 1.0}, error={}): "a dict",
+    },
+    "6.1": {
+        Given(8 * (33 + 2 * 5), fields=FIELDS, hidden=[5, 3]): None,
+        Given(8 * 33, fields=FIELDS, hidden=[5, 3]): "the first layer of the network grows as well",
+        Given(8 * 2 * 5, fields=FIELDS, hidden=[5, 3]): "the vectors grow as well",
+    },
+    "6.2": {
+        Given(33 * (4 + 1 + 4) + (2 * 4 + 1) * 5 + 6 * 3 + 4 + 1, fields=FIELDS, k=4, hidden=[5, 3]): None,
+        Given(33 * (4 + 1) + (2 * 4 + 1) * 5 + 6 * 3 + 4 + 1, fields=FIELDS, k=4, hidden=[5, 3]): "shared",
+        Given(33 * 4, fields=FIELDS, k=4, hidden=[5, 3]): "what is added",
+    },
+    "6.3": {
+        lambda n: [1, -1] if n == 2 else "impossible": None,
+        lambda n: [1, -1, 1, -1][:n]: "fields 1 and 3 keeps its sign",
+        lambda n: "impossible": "possible here",
+        lambda n: "no": "only text",
+        lambda n: [2] * n: "each 1 or -1",
+    },
+    "7.1": {
+        lambda u, v, e: (u @ v, 3 + u @ u + v @ v, e): None,
+        lambda u, v, e: (u @ v, u @ u + v @ v, e): "three weights",
+        lambda u, v, e: (e, 3 + u @ u + v @ v, u @ v): "The order",
+        lambda u, v, e: (0, 3 + u @ u + v @ v, e): "both vectors",
+    },
+    "7.2": {
+        needed: None,
+        lambda a, b, same: needed(a, b, False): "alike",
+        lambda a, b, same: needed(a, b, same) / 4: "one standard error",
+        lambda a, b, same: needed(a, b, same) * 4 * np.mean([a, b]): "twice the RMSE",
+    },
+    "7.3": {
+        lambda n, sd: sd * np.random.default_rng(1).normal(size=(20_000, n)).max(axis=1).mean(): None,
+        lambda n, sd: sd * np.sqrt(2 * np.log(n)): "bound",
+        lambda n, sd: sd: "one model",
+    },
+    "8.1": {
+        lambda rows: rows.sample(frac=1, random_state=1): None,
+        lambda rows: rows: "In the last tenth, 0%",
+        lambda rows: rows.assign(uid=rows.uid.sample(frac=1, random_state=1).to_numpy()): "belong together",
+        lambda rows: rows.sample(frac=0.5): "are left",
+    },
+    "8.2": {
+        Given("random rows", shares={"latest tenth": 0.7, "sorted tail": 0.0, "random rows": 1.0}): None,
+        Given("sorted tail", shares={"latest tenth": 0.7, "sorted tail": 0.0, "random rows": 1.0}): "nearer",
+        Given(
+            "both", shares={"latest tenth": 0.7, "sorted tail": 0.0, "random rows": 1.0}
+        ): "one of the texts",
+    },
+    "8.3": {
+        stops: None,
+        lambda losses, patience: stops(losses, patience) - 1: "counted from 1",
+        lambda losses, patience: int(np.argmin(losses)) + 1: "lowest loss|not the right one",
+        lambda losses, patience: next(
+            (e for e in range(2, len(losses) + 1) if losses[e - 1] > losses[e - 2]), len(losses)
+        ): "best epoch so far|not the right one",
+    },
+    "9.1": {
+        lambda c: 1 / c**2: None,
+        lambda c: 1 / c: "not one",
+        lambda c: c**2: "larger",
+    },
+    "9.2": {
+        lambda rest, part, y: part.var(): None,
+        lambda rest, part, y: part.std(): "standard deviation",
+        lambda rest, part, y: 2 * part.var(): "twice",
+    },
+    "9.3": {
+        lambda first, second, both: (first + both - second) / 2: None,
+        lambda first, second, both: first: "alone",
+        lambda first, second, both: both - second: "on top",
+    },
 }
 """Exercise -> answers, each with what is said of it; nothing for a right one."""
 
@@ -114,7 +238,8 @@ def test_every_exercise_has_answers_to_try():
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_checker_tells_right_from_wrong(name, shown):
     for answer, said in ANSWERS[name].items():
-        exercises.check(name, answer)
+        given = answer if isinstance(answer, Given) else Given(answer)
+        exercises.check(name, given.answer, **given.about)
         verdict = shown.pop()
         outcome = verdict[exercises.CHECK_MIME]
         if said is None:
@@ -127,8 +252,11 @@ def test_a_checker_tells_right_from_wrong(name, shown):
 
 @pytest.mark.parametrize("stub", [..., None, lambda *_: ..., lambda *_: None])
 def test_a_stub_is_not_attempted(stub, shown):
-    for name in checkers.EXERCISES:
-        exercises.check(name, stub)
+    for name, answers in ANSWERS.items():
+        right = next(answer for answer, said in answers.items() if said is None)
+        if callable(stub) and not callable(right):
+            continue  # the answer is a value
+        exercises.check(name, stub, **(right.about if isinstance(right, Given) else {}))
         assert shown.pop()["text/plain"] == f"○ Exercise {name}: not attempted yet"
 
 
@@ -137,6 +265,9 @@ def test_an_answer_that_fails_is_told_so(name, shown):
     def fails(*_):
         raise ZeroDivisionError("by nought")
 
+    right = next(answer for answer, said in ANSWERS[name].items() if said is None)
+    if not callable(right):
+        return
     for answer, said in ((fails, "raised ZeroDivisionError: by nought"), (7, "has to be a function")):
         exercises.check(name, answer)
         assert said in shown.pop()["text/plain"]
