@@ -910,3 +910,540 @@ def two_orders(value: Callable) -> str:
         },
     )
     return "The value is the mean of what the part brings alone and of what it brings on top of the other."
+
+
+# 10 Repairs
+
+
+def _detectable(n: int, spread: float, power: float = 0.8) -> float:
+    from scipy import stats
+
+    seen = stats.t.ppf(0.975, n - 1) + (stats.t.ppf(power, n - 1) if power else 0.0)
+    return seen * spread / np.sqrt(n)
+
+
+def _enough(difference: float, spread: float, **options: float) -> int:
+    return next(n for n in range(2, 100_000) if _detectable(n, spread, **options) <= difference)
+
+
+@exercise(
+    "10.1",
+    "The t-quantiles depend on the number of runs, so try one number after the other.",
+    "The sum of both quantiles, times the spread, divided by the root of the number of runs, has to reach the "
+    "difference.",
+)
+def enough_runs(runs: Callable) -> str:
+    """`runs(difference, spread)`: the smallest number of runs that see the difference in four cases out of five."""
+    compare(
+        runs,
+        [(0.002, 0.002), (0.001, 0.002), (0.0005, 0.002)],
+        _enough,
+        {
+            "This finds the width of the interval; four times out of five needs the second quantile as well.": (
+                lambda difference, spread: _enough(difference, spread, power=0.0)
+            ),
+            "These are quantiles of the normal distribution; with so few runs the t-quantiles are larger.": (
+                lambda difference, spread: int(np.ceil(((1.959964 + 0.841621) * spread / difference) ** 2))
+            ),
+            "One run fewer than that sees it already.": lambda d, s: _enough(d, s) + 1,
+            "That is one run too few.": lambda d, s: _enough(d, s) - 1,
+        },
+        within=1e-12,
+    )
+    return "Half the difference takes about four times as many runs."
+
+
+@exercise(
+    "10.2",
+    "Look for the lowest number in the one column, and for the highest in the other.",
+    "What helps most alone lowers the error most; what is missed most raises it most when it is left out.",
+)
+def most_alone_most_missed(names: Sequence[str], added: pd.Series, left_out: pd.Series) -> str:
+    """Two names: the change that helps most when it is added alone, and the one that is missed most."""
+    if len(_listed(names)) != 2 or not set(names) <= set(added.index):
+        raise Wrong("Expected are the names of two rows of the table.")
+    if names[0] != added.idxmin():
+        raise Wrong("Another change lowers the error more when it is added alone.", str(names[0]))
+    if names[1] != left_out.idxmax():
+        raise Wrong("Leaving out another change raises the error more.", str(names[1]))
+    return "What helps most alone " + ("is" if names[0] == names[1] else "is not") + " what is missed most."
+
+
+@exercise(
+    "10.3",
+    "The variances of both means add up: each is the variance of three runs, divided by three.",
+    "The half width is the 97.5% quantile of t with four degrees of freedom, times the standard error.",
+)
+def unpaired(half_width: Callable) -> str:
+    """`half_width(old, new)`: half the width of the unpaired 95% interval of the difference of two means."""
+    from scipy import stats
+
+    def right(old: np.ndarray, new: np.ndarray) -> float:
+        interval = stats.ttest_ind(new, old).confidence_interval()
+        return float(interval.high - interval.low) / 2
+
+    def paired(old: np.ndarray, new: np.ndarray) -> float:
+        interval = stats.ttest_rel(new, old).confidence_interval()
+        return float(interval.high - interval.low) / 2
+
+    dice = _dice()
+    cases = []
+    for n in (3, 3, 5):
+        common = dice.normal(size=n)
+        cases.append(tuple((common + 0.2 * dice.normal(size=(2, n))).round(2)))
+    compare(
+        half_width,
+        cases,
+        right,
+        {
+            "This is the paired interval.": paired,
+            "There are n + n − 2 degrees of freedom, not n − 1.": lambda old, new: (
+                right(old, new) * stats.t.ppf(0.975, len(old) - 1) / stats.t.ppf(0.975, 2 * len(old) - 2)
+            ),
+            "This is the whole width.": lambda old, new: 2 * right(old, new),
+            "This uses 1.96, which is right for very many runs.": lambda old, new: (
+                right(old, new) * 1.959964 / stats.t.ppf(0.975, 2 * len(old) - 2)
+            ),
+        },
+        within=1e-4,
+    )
+    return "Without pairs, the luck that both share stays in the interval."
+
+
+# 11 How far it goes
+
+
+@exercise(
+    "11.1",
+    "Take the differences split by split first.",
+    "The interval is their mean, plus and minus the t-quantile times their standard deviation over the root of their "
+    "number.",
+)
+def paired_interval(interval: Callable) -> str:
+    """`interval(new, old)`: the lower and the upper end of the paired 95% interval of the difference new less old."""
+    from scipy import stats
+
+    def ends(test: Callable, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+        found = test(new, old).confidence_interval()
+        return np.array([found.low, found.high])
+
+    dice = _dice()
+    cases = []
+    for n in (3, 5, 10):
+        common = dice.normal(size=n)
+        cases.append(tuple((common + 0.2 * dice.normal(size=(2, n))).round(2)))
+    compare(
+        interval,
+        cases,
+        lambda new, old: ends(stats.ttest_rel, new, old),
+        {
+            "This is old less new.": lambda new, old: ends(stats.ttest_rel, old, new),
+            "This is the unpaired interval.": lambda new, old: ends(stats.ttest_ind, new, old),
+            "The upper end comes first here.": lambda new, old: ends(stats.ttest_rel, new, old)[::-1],
+            "The standard deviation has to be divided by the root of the number of splits.": lambda new, old: (
+                np.mean(new - old)
+                + np.sqrt(len(new)) * (ends(stats.ttest_rel, new, old) - np.mean(new - old))
+            ),
+        },
+        within=1e-4,
+    )
+    return (
+        "An interval that excludes 0 says that the network is worth something beyond the luck of the splits."
+    )
+
+
+@exercise(
+    "11.2",
+    "Take the mean over the models first; how far is each model from it, row by row?",
+    "Square the distances, and take the mean over models and rows.",
+)
+def disagreement(spread: Callable) -> str:
+    """`spread(predictions)`: the mean square distance from the mean prediction; one row of predictions a model."""
+
+    def right(predictions: np.ndarray) -> float:
+        y = _dice().normal(size=predictions.shape[1])  # true for any ratings
+        errors = ((predictions - y) ** 2).mean()
+        return float(errors - ((predictions.mean(axis=0) - y) ** 2).mean())
+
+    dice = _dice()
+    compare(
+        spread,
+        [(dice.normal(size=shape).round(2),) for shape in ((2, 1), (2, 4), (5, 30))],
+        right,
+        {
+            "This divides by one model fewer; the mean is over all of them.": lambda p: float(
+                p.var(axis=0, ddof=1).mean()
+            ),
+            "This is its root.": lambda p: float(np.sqrt(right(p))),
+            "This measures how the predictions of a model differ from row to row.": lambda p: float(
+                p.var(axis=1).mean()
+            ),
+        },
+    )
+    return "The error of a mean is the mean error less this, so models that disagree help each other."
+
+
+@exercise(
+    "11.3",
+    "The history of a user is built from the user's training rows. There are none.",
+    "For the first field think of the time since a first rating that is happening now.",
+)
+def told_about_strangers(told: Sequence, first_bin: int, directions: np.ndarray) -> str:
+    """Two numbers: the bin of `since_first`, and the largest direction of `rated`, of a person without rows."""
+    if len(_listed(told)) != 2:
+        raise Wrong("Expected are two numbers.")
+    judge(
+        told[0],
+        first_bin,
+        {"Bins are counted from 1.": first_bin - 1},
+        "the bin of since_first",
+        within=1e-12,
+    )
+    judge(float(told[1]) + 1, float(np.abs(directions).max()) + 1, {}, "the directions of rated", within=1e-3)
+    return "The first rating counts as just begun, and a history of nothing says nothing."
+
+
+# 12 From a score to a list
+
+
+@exercise(
+    "12.1",
+    "Every film gets something added, more of it the more often it was rated.",
+    "A film without ratings gets β log(1 + 0) = 0.",
+)
+def blended(blend: Callable) -> str:
+    """`blend(scores, counts, beta)`: scores, users by films, with β log(1 + c) added for each film."""
+
+    def right(scores: np.ndarray, counts: np.ndarray, beta: float) -> np.ndarray:
+        return np.array(
+            [[s + beta * np.log(1 + c) for s, c in zip(row, counts, strict=True)] for row in scores]
+        )
+
+    dice = _dice()
+    compare(
+        blend,
+        [
+            (dice.normal(size=(u, f)).round(1), dice.integers(0, 9, f), beta)
+            for u, f, beta in ((1, 2, 1.0), (2, 3, 0.0), (3, 4, 2.0))
+        ],
+        right,
+        {
+            "This is the logarithm to the base 10.": lambda s, c, b: s + b * np.log10(1 + c),
+            "The counts themselves are added here, without the logarithm.": lambda s, c, b: s + b * c,
+            "The scores are multiplied here; popularity is to be added.": lambda s, c, b: s * b * np.log1p(c),
+        },
+    )
+    return "With β = 0 the scores rule, with a very large β the counts do."
+
+
+@exercise(
+    "12.2",
+    "max(s, −t) + t is relu(s + t). Multiply the second term by the matrix on its own.",
+    "What does not depend on s belongs to the film alone, the constants of the layer included.",
+)
+def of_the_film(film: Callable) -> str:
+    """`film(t, W, c)`: what has to be added to max(s, −t) @ W, for each film, to give relu(s + t) @ W + c."""
+    dice = _dice()
+    compare(
+        film,
+        [
+            (
+                dice.integers(-3, 4, (films, wide)).astype(float),
+                dice.integers(-3, 4, (wide, narrow)).astype(float),
+                dice.integers(-3, 4, narrow).astype(float),
+            )
+            for films, wide, narrow in ((1, 1, 1), (2, 3, 2), (4, 5, 3))
+        ],
+        lambda t, W, c: np.maximum(t, 0) @ W + c - np.maximum(0, -t) @ W,
+        {
+            "The constants of the layer belong to the film's part as well.": lambda t, W, c: t @ W,
+            "What is moved goes through the matrix.": lambda t, W, c: c + 0 * (t @ W),
+            "The sign of t is the other way round.": lambda t, W, c: c - t @ W,
+        },
+    )
+    return "The bracket needs no user: it is computed once for each film."
+
+
+@exercise(
+    "12.3",
+    "Every film on the list is equally likely to be any of the films that are left.",
+    "A list as long as what is left holds everything.",
+)
+def recall_by_chance(expected: Callable) -> str:
+    """`expected(n, m)`: the recall of a random list of n of m films that are left, on average."""
+
+    def right(n: int, m: int) -> float:
+        lists = list(combinations(range(m), min(n, m)))
+        return float(np.mean([0 in one for one in lists]))
+
+    compare(
+        expected,
+        [(1, 4), (2, 5), (10, 12), (3, 2)],
+        right,
+        {
+            "A list cannot hold more films than are left.": lambda n, m: n / m,
+            "This is the chance of the first place alone.": lambda n, m: 1 / m,
+            "This is the other way round.": lambda n, m: m / n,
+        },
+    )
+    return "A random list of n finds n of m liked films in the long run."
+
+
+@exercise(
+    "12.4",
+    "Who are the hardest competitors of a popular list?",
+    "Divide the recall against competitors drawn by popularity by that against evenly drawn ones.",
+)
+def lost_against_popular(lost: float, even: float, weighted: float) -> str:
+    """The share of its recall that the popular list loses against competitors drawn by popularity."""
+    judge(
+        lost,
+        1 - weighted / even,
+        {
+            "This is the share that is left.": weighted / even,
+            "This is a number of percent; a share lies between 0 and 1.": 100 * (1 - weighted / even),
+            "This is a difference of recalls; divide it by the recall against evenly drawn films.": even
+            - weighted,
+        },
+        within=0.02,
+    )
+    return "A test with drawn competitors says as much about the draw as about the ranker."
+
+
+# 13 Many runs
+
+
+@exercise(
+    "13.1",
+    "Unpaired, the variances of the two means add up. Paired, take the differences first.",
+    "The variance of a mean is the variance of the values, divided by their number.",
+)
+def two_standard_errors(errors: Callable) -> str:
+    """`errors(a, b)`: the standard error of the difference of two means over seeds, unpaired and paired."""
+    from scipy import stats
+
+    def right(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.array([np.hypot(stats.sem(a), stats.sem(b)), stats.sem(a - b)])
+
+    dice = _dice()
+    cases = []
+    for n in (2, 4, 10):
+        common = dice.normal(size=n)
+        cases.append(tuple((common + 0.3 * dice.normal(size=(2, n))).round(2)))
+    compare(
+        errors,
+        cases,
+        right,
+        {
+            "The order is unpaired, then paired.": lambda a, b: right(a, b)[::-1],
+            "These are standard deviations; a mean over n values has less, by the root of n.": lambda a, b: (
+                right(a, b) * np.sqrt(len(a))
+            ),
+            "Over few seeds the standard deviation divides by n − 1.": lambda a, b: (
+                right(a, b) * np.sqrt(1 - 1 / len(a))
+            ),
+        },
+    )
+    return "The pairs take out what both lengths owe to the same seed."
+
+
+@exercise(
+    "13.2",
+    "A mean over n seeds has noise σ/√n. How much does the best of ten gain from such noise, on average?",
+    "The gain is proportional to the noise, so the number of seeds grows with its square; round up.",
+)
+def seeds_for_ten(seeds: Callable) -> str:
+    """`seeds(settings, noise, limit)`: how many seeds bring the average gain of the best of equal settings below a
+    limit."""
+
+    def enough(settings: int, noise: float, limit: float) -> int:
+        return int(np.ceil((noise * _largest_of(settings) / limit) ** 2))
+
+    compare(
+        seeds,
+        [(10, 0.002, 0.001), (2, 0.002, 0.0005), (50, 0.01, 0.002)],
+        enough,
+        {
+            "This uses the bound, which is more than the average.": lambda settings, noise, limit: int(
+                np.ceil((noise / limit) ** 2 * 2 * np.log(settings))
+            ),
+            "The noise of a mean falls with the root of the number of seeds.": lambda settings, noise, limit: (
+                int(np.ceil(noise * _largest_of(settings) / limit))
+            ),
+            "One seed fewer leaves the average above the limit: round up.": lambda settings, noise, limit: (
+                enough(settings, noise, limit) - 1
+            ),
+        },
+        within=1e-12,
+    )
+    return "The more settings are tried, the more seeds each of them needs."
+
+
+@exercise(
+    "13.3",
+    "A grid has every combination of its values; the drawn settings come on top.",
+    "Every setting, from the grid or drawn, is run with every seed.",
+)
+def runs_of_a_sweep(runs: Callable) -> str:
+    """`runs(grid, drawn, seeds)`: the runs of a sweep, from the numbers of values on its grid, of drawn settings, of
+    seeds."""
+    compare(
+        runs,
+        [((2,), 0, 1), ((2, 2), 1, 2), ((3, 3), 20, 2)],
+        lambda grid, drawn, seeds: len([*product(*(range(n) for n in grid)), *range(drawn)]) * seeds,
+        {
+            "The drawn settings come on top of the grid; they are not combined with it.": lambda grid, drawn, seeds: (
+                int(np.prod(grid)) * max(drawn, 1) * seeds
+            ),
+            "A grid combines its values: their numbers are multiplied.": lambda grid, drawn, seeds: (
+                (sum(grid) + drawn) * seeds
+            ),
+            "Every setting is run with every seed, the drawn ones too.": lambda grid, drawn, seeds: (
+                int(np.prod(grid)) * seeds + drawn
+            ),
+        },
+        within=1e-12,
+    )
+    return "Count the runs before you start them."
+
+
+# Gallery, one training, strict reading
+
+
+@exercise(
+    "gallery.1",
+    "Subtract from each run the mean of all runs with its seed.",
+    '`groupby(...).transform("mean")` gives each row the mean of its group.',
+)
+def within_seeds(within: Callable) -> str:
+    """`within(errors, seeds)`: the errors, each less the mean error of its seed."""
+
+    def right(errors: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        return np.array([e - errors[seeds == s].mean() for e, s in zip(errors, seeds, strict=True)])
+
+    dice = _dice()
+    compare(
+        within,
+        [(dice.normal(size=n).round(2), np.arange(n) % 3 + 1) for n in (6, 9, 30)],
+        right,
+        {
+            "This subtracts the mean of all runs; the clouds keep their distance.": lambda e, s: e - e.mean(),
+            "These are the means of the seeds; subtract them.": lambda e, s: e - right(e, s),
+            "The distances within a seed are to stay as they are, without division.": lambda e, s: (
+                right(e, s) / pd.Series(e).groupby(s).transform("std").to_numpy()
+            ),
+        },
+    )
+    return "What is left differs by setting, not by the rows that a seed has set aside."
+
+
+@exercise(
+    "gallery.2",
+    "For each seed, find its run with the lowest validation error.",
+    "Look up the place of that setting in the order of the means over all seeds.",
+)
+def chosen_by_one_seed(places: Callable) -> str:
+    """`places(errors)`: for each seed, the place (1 is the best) that its best setting has by the mean over seeds;
+    validation errors, settings by seeds."""
+
+    def right(errors: np.ndarray) -> np.ndarray:
+        order = sorted(range(len(errors)), key=lambda setting: errors[setting].mean())
+        best = [min(range(len(errors)), key=lambda i: errors[i, s]) for s in range(errors.shape[1])]
+        return np.array([order.index(setting) + 1 for setting in best])
+
+    dice = _dice()
+    compare(
+        places,
+        [(dice.normal(size=shape).round(3),) for shape in ((2, 3), (4, 3), (27, 3))],
+        right,
+        {
+            "Places are counted from 1.": lambda e: right(e) - 1,
+            "These are the numbers of the settings; asked is their place by the mean.": lambda e: e.argmin(
+                axis=0
+            ),
+            "This takes the worst run of each seed.": lambda e: (
+                np.argsort(np.argsort(e.mean(axis=1)))[e.argmax(axis=0)] + 1
+            ),
+        },
+    )
+    return "How far down a choice by one seed can end is how much luck one seed has."
+
+
+@exercise(
+    "one_training.1",
+    "The tables have a weight and a vector for each of their rows, and each table has one row more than it has ids.",
+    "A layer of the network has a matrix and a bias; the model has one constant.",
+)
+def trained_numbers(numbers: int, fitted: object) -> str:
+    """How many numbers the fitted model has trained."""
+    rows = sum(1 if field.kind == "numeric" else field.size + 1 for field in fitted.fields)
+    judge(
+        numbers,
+        fitted.parameters,
+        {
+            "The model has one constant more.": fitted.parameters - 1,
+            "Every table has a row for the id 0 as well.": fitted.parameters
+            - sum(field.kind != "numeric" for field in fitted.fields) * _width(fitted),
+            "Every row of a table has a weight besides its vector.": fitted.parameters - rows,
+        },
+        within=1e-12,
+    )
+    return "Nearly all numbers are in the tables, one row for each user and each film."
+
+
+def _width(fitted: object) -> int:
+    """How many numbers a row of a field's tables has: its weight and its vector."""
+    from deepfm_helpers import anatomy
+
+    return 1 + anatomy.tables(fitted.model, fitted.fields[0]).second.get_weights()[0].shape[1]
+
+
+@exercise(
+    "strict_reading.1",
+    "Either the separator must be impossible inside of a column, or a column must be able to say where it ends.",
+    "CSV puts quotation marks around a text and doubles those inside of it; JSON escapes them.",
+)
+def safe_format(pair: Sequence[Callable]) -> str:
+    """`(write, read)`: `write(columns)` makes one line of a list of texts, `read(line)` gives the texts back."""
+    if len(_listed(pair)) != 2:
+        raise Wrong("Expected are two functions: one that writes a line, and one that reads it.")
+    write, read = pair
+    nasty = (
+        ["1", "Toy Story (1995)"],
+        ["1", "Lost::Found (1995)", "Drama"],
+        ["2", 'She said "::"', "War"],
+        ["3", "One, two", "a|b"],
+        ["4", "", "\\\\ and \\"],
+    )
+    for columns in nasty:
+        line = call(write, columns)
+        if not isinstance(line, str) or "\n" in line:
+            raise Wrong("A line is one text without a line break.", str(columns))
+        found = call(read, line)
+        if list(found) != columns:
+            raise Wrong(f"Read again, these columns are {list(found)}.", str(columns))
+    return "Whatever a title contains, every column comes back."
+
+
+@exercise(
+    "strict_reading.2",
+    "Collect the ids of the tables of films and of users, and ask for each rating whether it has both.",
+    "One unknown id is enough.",
+)
+def second_net(refuses: Callable) -> str:
+    """`refuses(ratings, movies, users)`: whether some rating names a film or a user that the tables do not have."""
+    movies, users = pd.DataFrame({"mid": [1, 2, 5]}), pd.DataFrame({"uid": [1, 2, 3]})
+    ratings = [[(1, 1)], [(1, 9)], [(9, 1)], [(1, 1), (2, 5), (3, 2)], [(3, 5), (4, 5)], [(2, 3), (1, 1)]]
+    compare(
+        refuses,
+        [(pd.DataFrame(rows, columns=["uid", "mid"]), movies, users) for rows in ratings],
+        lambda r, m, u: any(row.uid not in set(u.uid) or row.mid not in set(m.mid) for row in r.itertuples()),
+        {
+            "This looks at the films only.": lambda r, m, u: not r.mid.isin(m.mid).all(),
+            "This looks at the users only.": lambda r, m, u: not r.uid.isin(u.uid).all(),
+            "This is the other way round.": lambda r, m, u: bool(
+                r.uid.isin(u.uid).all() and r.mid.isin(m.mid).all()
+            ),
+        },
+    )
+    return "A digit that turns an id into one that nobody has is caught; one that turns it into another's is not."

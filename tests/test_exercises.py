@@ -1,14 +1,17 @@
 """Exercises: every checker takes its solution, and refuses plausible wrong answers with a message of its own."""
 
 import contextlib
+import json
 import re
 import time
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from deepfm_helpers import checkers, exercises, features, grading
+from deepfm_helpers import checkers, exercises, features, grading, models
 
 ENDS = np.array(checkers.AGE_CODES)
 
@@ -59,6 +62,34 @@ def stops(losses, patience):
         if epoch - best == patience:
             return epoch + 1
     return len(losses)
+
+
+def enough(difference, spread, power):
+    for n in range(2, 1000):
+        if (stats.t.ppf(0.975, n - 1) + stats.t.ppf(power, n - 1)) * spread / np.sqrt(n) <= difference:
+            return n
+
+
+def half_widths(differences):
+    return np.array([-1, 1]) * stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
+
+
+def largest(n):
+    return np.random.default_rng(2).normal(size=(200_000, n)).max(axis=1).mean()
+
+
+class Fitted(NamedTuple):
+    """As much of `recipes.Fitted` as a checker asks for."""
+
+    fields: tuple
+    model: object
+
+    @property
+    def parameters(self):
+        return self.model.count_params()
+
+
+FITTED = Fitted(FIELDS, models.deep_fm_model(features=FIELDS, k=4, dnn_dim=(5,))[-1])
 
 
 ANSWERS = {
@@ -215,6 +246,116 @@ ANSWERS = {
         lambda first, second, both: (first + both - second) / 2: None,
         lambda first, second, both: first: "alone",
         lambda first, second, both: both - second: "on top",
+    },
+    "10.1": {
+        lambda d, s: enough(d, s, 0.8): None,
+        lambda d, s: enough(d, s, 0.5): "second quantile",
+        lambda d, s: int(np.ceil((2.801585 * s / d) ** 2)): "normal distribution",
+        lambda d, s: enough(d, s, 0.8) - 1: "too few",
+    },
+    "10.2": {
+        Given(
+            ("b", "a"), added=pd.Series({"a": -0.1, "b": -0.2}), left_out=pd.Series({"a": 0.3, "b": 0.1})
+        ): None,
+        Given(
+            ("a", "a"), added=pd.Series({"a": -0.1, "b": -0.2}), left_out=pd.Series({"a": 0.3, "b": 0.1})
+        ): "alone",
+        Given(
+            ("b", "b"), added=pd.Series({"a": -0.1, "b": -0.2}), left_out=pd.Series({"a": 0.3, "b": 0.1})
+        ): "out",
+        Given("b", added=pd.Series({"b": 1.0}), left_out=pd.Series({"b": 1.0})): "two rows",
+    },
+    "10.3": {
+        lambda a, b: stats.t.ppf(0.975, 2 * len(a) - 2) * np.hypot(stats.sem(a), stats.sem(b)): None,
+        lambda a, b: stats.t.ppf(0.975, len(a) - 1) * stats.sem(a - b): "paired",
+        lambda a, b: (
+            stats.t.ppf(0.975, len(a) - 1) * np.hypot(stats.sem(a), stats.sem(b))
+        ): "degrees of freedom",
+        lambda a, b: 1.959964 * np.hypot(stats.sem(a), stats.sem(b)): "1.96",
+    },
+    "11.1": {
+        lambda new, old: half_widths(new - old) + (new - old).mean(): None,
+        lambda new, old: half_widths(new - old) + (old - new).mean(): "old less new",
+        lambda new, old: (
+            half_widths(new - old) * np.sqrt(len(new)) + (new - old).mean()
+        ): "divided by the root",
+        lambda new, old: (new - old).mean(): "shape",
+    },
+    "11.2": {
+        lambda p: p.var(axis=0).mean(): None,
+        lambda p: p.var(axis=0, ddof=1).mean() if len(p) > 1 else 0.0: "one model fewer",
+        lambda p: p.var(axis=1).mean(): "row to row",
+    },
+    "11.3": {
+        Given((1, 0.0), first_bin=1, directions=np.array([1e-5, -1e-6])): None,
+        Given((0, 0.0), first_bin=1, directions=np.array([1e-5, -1e-6])): "counted from 1",
+        Given((1, 0.5), first_bin=1, directions=np.array([1e-5, -1e-6])): "directions of rated",
+        Given(1, first_bin=1, directions=np.array([0.0])): "two numbers",
+    },
+    "12.1": {
+        lambda s, c, b: s + b * np.log1p(c): None,
+        lambda s, c, b: s + b * c: "without the logarithm",
+        lambda s, c, b: s * b * np.log1p(c): "multiplied",
+    },
+    "12.2": {
+        lambda t, W, c: t @ W + c: None,
+        lambda t, W, c: t @ W: "constants",
+        lambda t, W, c: c - t @ W: "sign",
+    },
+    "12.3": {
+        lambda n, m: min(1, n / m): None,
+        lambda n, m: n / m: "more films than",
+        lambda n, m: 1 / m: "first place",
+    },
+    "12.4": {
+        Given(0.75, even=0.6, weighted=0.15): None,
+        Given(0.25, even=0.6, weighted=0.15): "left",
+        Given(0.45, even=0.6, weighted=0.15): "difference",
+    },
+    "13.1": {
+        lambda a, b: (np.hypot(stats.sem(a), stats.sem(b)), stats.sem(a - b)): None,
+        lambda a, b: (stats.sem(a - b), np.hypot(stats.sem(a), stats.sem(b))): "order",
+        lambda a, b: (
+            np.hypot(np.std(a, ddof=1), np.std(b, ddof=1)),
+            np.std(a - b, ddof=1),
+        ): "standard deviations",
+    },
+    "13.2": {
+        lambda settings, noise, limit: int(np.ceil((noise * largest(settings) / limit) ** 2)): None,
+        lambda settings, noise, limit: int(np.ceil(noise * largest(settings) / limit)): "root",
+        lambda settings, noise, limit: int(np.ceil((noise / limit) ** 2 * 2 * np.log(settings))): "bound",
+    },
+    "13.3": {
+        lambda grid, drawn, seeds: (int(np.prod(grid)) + drawn) * seeds: None,
+        lambda grid, drawn, seeds: (sum(grid) + drawn) * seeds: "multiplied",
+        lambda grid, drawn, seeds: int(np.prod(grid)) * seeds + drawn: "the drawn ones too",
+    },
+    "gallery.1": {
+        lambda e, s: e - pd.Series(e).groupby(s).transform("mean"): None,
+        lambda e, s: e - e.mean(): "all runs",
+        lambda e, s: pd.Series(e).groupby(s).transform("mean"): "subtract them",
+    },
+    "gallery.2": {
+        lambda e: np.argsort(np.argsort(e.mean(axis=1)))[e.argmin(axis=0)] + 1: None,
+        lambda e: np.argsort(np.argsort(e.mean(axis=1)))[e.argmin(axis=0)]: "counted from 1",
+        lambda e: e.argmin(axis=0): "numbers of the settings",
+    },
+    "one_training.1": {
+        Given(33 * 5 + (2 * 4 + 1) * 5 + 6 + 1, fitted=FITTED): None,
+        Given(33 * 5 + (2 * 4 + 1) * 5 + 6, fitted=FITTED): "one constant more",
+        Given(31 * 5 + (2 * 4 + 1) * 5 + 6 + 1, fitted=FITTED): "id 0",
+        Given(33 * 4 + (2 * 4 + 1) * 5 + 6 + 1, fitted=FITTED): "a weight besides",
+    },
+    "strict_reading.1": {
+        (json.dumps, json.loads): None,
+        ("::".join, lambda line: line.split("::")): "Read again",
+        (",".join, lambda line: line.split(",")): "Read again",
+        json.dumps: "two functions",
+    },
+    "strict_reading.2": {
+        lambda r, m, u: not (r.mid.isin(m.mid) & r.uid.isin(u.uid)).all(): None,
+        lambda r, m, u: not r.mid.isin(m.mid).all(): "films only",
+        lambda r, m, u: not r.uid.isin(u.uid).all(): "users only",
     },
 }
 """Exercise -> answers, each with what is said of it; nothing for a right one."""
