@@ -11,7 +11,7 @@ CLAIM_MIME = "application/vnd.deepfm.claim+json"
 GROUNDS = {
     "run": "checked by this page's run",
     "records": "checked on recorded runs of today's code",
-    "algebra": "true by algebra: catches a slip in the code, and cannot fail otherwise",
+    "algebra": "follows from definitions or from constants on the page: the check only catches a slip in the code",
 }
 """What a claim can rest on, each with the words that a reader sees."""
 
@@ -27,7 +27,8 @@ def claim(statement: str, holds: object, *, on: str = "run") -> None:
     Args:
         statement: a sentence, in Markdown.
         holds: the result of the check, true or false.
-        on: what the check rests on: numbers of this "run", numbers of recorded runs ("records"), or "algebra" alone.
+        on: what the check rests on: numbers of this "run", numbers of recorded runs ("records"), or "algebra" alone,
+            that is, definitions or constants written on the page.
 
     Raises:
         AssertionError: the claim does not hold.

@@ -86,12 +86,14 @@ def test_a_table_that_a_cell_prints_is_numbered_among_the_tables(build):
     title = nbformat.v4.new_markdown_cell("# Cells\n\nSee {numref}`tab-x`.\n")
     language = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
     notebook = nbformat.v4.new_notebook(cells=[title, cell], metadata=language)
-    site = build("", {"cells.ipynb": nbformat.writes(notebook)})
+    before = "# Before\n\n```{table} Others.\n| a |\n|---|\n| 1 |\n```\n"
+    site = build("", {"before.md": before, "cells.ipynb": nbformat.writes(notebook)})
     page = (site / "cells.html").read_text()
-    assert (
+    assert (  # each page without a number counts for itself
         '<span class="caption-number">Table 1 </span><span class="caption-text">Some numbers.</span>' in page
     )
     assert '<span class="std std-numref">Table 1</span>' in page
+    assert '<span class="caption-number">Table 1 </span>' in (site / "before.html").read_text()
 
 
 def test_the_tables_of_pandas_are_tidied():

@@ -18,7 +18,7 @@ CHANGING = {"append", "extend", "insert", "add", "update", "setdefault", "pop", 
 """The methods that change the object on which they are called."""
 
 SHORT = 100
-"""A definition of more characters than this is not shown."""
+"""A definition of more characters than this is shown only for a condition."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Claim:
         definitions: the plain, short assignments above the call that define the names in the expression, without those
             of the first code cells, which load a chapter's data.
         conditions: conditions of the branches in which the call stands, the outermost first.
-        conditions_defined: the same assignments for what stands in the conditions.
+        conditions_defined: the same assignments for what stands in the conditions, also the long ones.
         on_records: whether the expression depends on numbers of earlier runs.
     """
 
@@ -147,7 +147,7 @@ class _Reader:
         self._bind(target, self._on_stored(value))
         used = set(_free(value))
         for name, earlier in before.items():
-            if "\n" not in text and len(text) <= SHORT:
+            if "\n" not in text and (earlier or name not in used):
                 self.definitions[name] = [*(earlier if name in used else []), text]
 
     def _bind(self, target: ast.expr, stored: bool, keep: bool = False) -> None:
@@ -199,18 +199,20 @@ class _Reader:
                     holds,
                     self._defining(holds),
                     tuple(self._conditions),
-                    self._defining(*map(_as_expression, self._conditions)),
+                    self._defining(*map(_as_expression, self._conditions), longest=1000),
                     self._on_stored(holds),
                 )
 
-    def _defining(self, *expressions: ast.AST) -> tuple[str, ...]:
-        """Return the definitions of the names and entries in expressions, in their order."""
+    def _defining(self, *expressions: ast.AST, longest: int = SHORT) -> tuple[str, ...]:
+        """Return the definitions of the names and entries in expressions, in their order: all of a name's, or none."""
         found = {}
         for expression in expressions:
             free = set(_free(expression))
             for part in _in_order(expression):
                 if not isinstance(part, ast.Name) or part.id in free:
-                    found |= dict.fromkeys(self.definitions.get(ast.unparse(part), []))
+                    defining = self.definitions.get(ast.unparse(part), [])
+                    if all(len(text) <= longest for text in defining):
+                        found |= dict.fromkeys(defining)
         return tuple(found)
 
 

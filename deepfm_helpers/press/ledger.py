@@ -15,7 +15,7 @@ from deepfm_helpers.press.claiming import Claim, claims_of
 RESTS = {
     "run": "checked on the numbers of the chapter's own run",
     "records": "checked on recorded runs or stored measurements",
-    "algebra": "true by algebra",
+    "algebra": "by algebra",
 }
 """What a claim can rest on, see :data:`deepfm_helpers.claims.GROUNDS`, in the words of the page."""
 
@@ -35,11 +35,12 @@ the book. What that proves depends on what the claim rests on.
 - **Recorded runs**, marked so. The expression holds numbers that earlier runs have left in a file. The run of
   the chapter checks the file, not the code that made it; [How this book is tested](how_it_is_tested.md) says
   what does.
-- **Algebra**, marked so. The statement follows from the definitions. The check catches a slip in the code,
-  and nothing else.
+- **Algebra**, marked so. The statement follows from definitions or from constants written on the page. The
+  check catches a slip in the code, and nothing else.
 
 Some claims are stated only under a condition, such as a training that was long enough. The condition stands
-with the claim; where it did not hold, the claim was not checked.
+with the claim (`data.truth is None` means that the ratings are real, not planted); where it did not hold, the
+claim was not checked.
 
 The page is generated from the executed chapters.
 """

@@ -60,6 +60,15 @@ def number_tables(app, doctree) -> None:
             doctree.ids |= dict.fromkeys(table["ids"], table)  # where references look for what they name
 
 
+def count_by_page(app, env) -> list[str]:
+    """Count the figures and tables of a page without a number from 1, where Sphinx goes on from page to page."""
+    for of_page in env.toc_fignumbers.values():
+        for numbers in of_page.values():
+            for place, (name, number) in enumerate(numbers.items(), start=1):
+                numbers[name] = (place,) if len(number) == 1 else number
+    return []
+
+
 _TABLE = re.compile(r'<table border="1" class="dataframe">.*?</table>', re.DOTALL)
 _NUMBER = r"[-+]?(\d[\d,]*)?\.?\d+(e[-+]?\d+)?"
 _FIGURE = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER})? ?%?")
@@ -236,6 +245,7 @@ def setup(app) -> dict[str, bool]:
     app.add_enumerable_node(OutputTable, "table", html=(_open_table, _close_table))
     app.connect("doctree-read", add_reading_time)
     app.connect("doctree-read", number_tables)
+    app.connect("env-get-updated", count_by_page, priority=900)  # after Sphinx has numbered
     app.connect("doctree-read", name_hidden_cells)
     app.connect("doctree-read", tidy_tables)
     app.setup_extension("sphinx.ext.autodoc")
