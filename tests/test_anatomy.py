@@ -84,7 +84,9 @@ def test_the_terms_of_all_fields_make_the_first_and_the_second_order(options):
     first, second, _ = (v[:, 0] for v in outputs(model, list(anatomy.parts(model).values())))
     weights = outputs(model, [t.weight for t in terms])
     # sums that may cancel, so they are compared on the scale of what is added
-    assert (np.abs(np.sum(weights, axis=0)[:, 0] - first) <= 1e-6 * np.sum(np.abs(weights), axis=0)[:, 0]).all()
+    assert (
+        np.abs(np.sum(weights, axis=0)[:, 0] - first) <= 1e-6 * np.sum(np.abs(weights), axis=0)[:, 0]
+    ).all()
     v = np.concatenate(outputs(model, [t.vector for t in terms if t.vector is not None]), axis=1)
     assert v.shape == (2, 5, 2)
     within = outputs(model, [t.within for t in terms if t.within is not None])

@@ -62,8 +62,11 @@ def test_what_every_chapter_begins_with_is_no_definition():
 
 
 def test_the_conditions_of_a_claim_are_told_with_what_defines_them():
-    source = """
-trained = steps >= 40 and """ + "k and " * 20 + """n
+    source = (
+        """
+trained = steps >= 40 and """
+        + "k and " * 20
+        + """n
 if trained and not small:
     if dataset == "ml-1m":
         claim("a", x < 1)
@@ -76,6 +79,7 @@ except ImportError:
 else:
     claim("c", x < 1)
 """
+    )
     a, b, c = claims_of(source)
     assert a.conditions == ("trained and (not small)", "dataset == 'ml-1m'")
     assert b.conditions == ("trained and (not small)", "not (dataset == 'ml-1m')")
