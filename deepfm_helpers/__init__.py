@@ -15,8 +15,9 @@ that builds or trains models. A module uses only modules on the lines above its 
     sides
     recommending
     plots
-    parameters, claims, records, tables
-    page
+    parameters, claims, records, tables, grading
+    page, checkers
+    exercises
 
 A chapter may import any of them. What executes, checks, builds and prints the book is in `deepfm_helpers.press`; what
 makes many runs of a notebook is in `deepfm_helpers.sweeps`.

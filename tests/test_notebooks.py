@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from deepfm_helpers.checkers import EXERCISES
+from deepfm_helpers.exercises import CHECK_MIME
 from deepfm_helpers.press import checks, kernels, reruns
 from deepfm_helpers.press.checkout import DEFAULT, HERE
 from deepfm_helpers.press.claiming import claims_of
@@ -80,6 +82,20 @@ def test_every_parameter_is_typed_documented_checked_and_used(path):
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "check_parameters"
     ]
     assert checked == [{name: name for name in parameters}]
+
+
+def test_every_exercise_is_asked_once_and_its_solution_is_right():
+    """In the cell for the reader's answer nothing is attempted; the folded solution answers."""
+    told = []
+    for path in CHAPTERS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            outcomes = [
+                o.data[CHECK_MIME] for o in cell.get("outputs", []) if CHECK_MIME in o.get("data", {})
+            ]
+            kind = "open" if "exercise" in cell.metadata.get("tags", []) else "right"
+            assert all(o["outcome"] == kind for o in outcomes), f"{path.stem}: {cell.source}"
+            told += [(o["exercise"], kind) for o in outcomes]
+    assert sorted(told) == sorted((name, kind) for name in EXERCISES for kind in ("open", "right"))
 
 
 def test_the_table_of_contents_holds_every_chapter():

@@ -21,7 +21,7 @@ PACKAGE = "deepfm_helpers"
 FOLLOWED = {PACKAGE, "benchmarks"}
 """The packages of the checkout whose imports are followed."""
 
-NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes"}
+NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes", "exercises"}
 """Modules that do not change recorded numbers: they show or check, or act only if several processes train together."""
 
 
