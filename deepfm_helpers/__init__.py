@@ -15,7 +15,7 @@ that builds or trains models. A module uses only modules on the lines above its 
     sides
     recommending
     plots
-    parameters, claims, records, tables
+    parameters, claims, records, tables, asking
     page
 
 A chapter may import any of them. What executes, checks, builds and prints the book is in `deepfm_helpers.press`; what
