@@ -42,14 +42,18 @@ def predict(name: str, question: str, choices: Sequence[str] | None = None, *, u
             unit.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise ValueError(f"predict: name = {name!r}: use small letters, digits and hyphens, such as after-step")
+        raise ValueError(
+            f"predict: name = {name!r}: use small letters, digits and hyphens, such as after-step"
+        )
     if choices is None:
         _asked[name] = unit
         asks = f"*a number{f', in {unit}' if unit else ''}*"
     else:
         choices = tuple(choices)
         if len(set(choices)) < max(2, len(choices)):
-            raise ValueError(f"predict: {name} has the choices {choices}: give two or more, no two of them alike")
+            raise ValueError(
+                f"predict: {name} has the choices {choices}: give two or more, no two of them alike"
+            )
         if unit:
             raise ValueError(f"predict: {name} has choices and the unit {unit!r}: a unit belongs to a number")
         _asked[name] = choices
@@ -76,7 +80,9 @@ def reveal(name: str, answer: str | float, why: Mapping[str | float, str], *, wi
     """
     if name not in _asked:
         asked = f"asked so far: {', '.join(_asked)}" if _asked else "nothing was asked so far"
-        raise ValueError(f"reveal: no question {name!r} ({asked}): run the cell with predict({name!r}, …) first")
+        raise ValueError(
+            f"reveal: no question {name!r} ({asked}): run the cell with predict({name!r}, …) first"
+        )
     asked = _asked[name]
     if isinstance(asked, tuple):
         if answer not in asked:
@@ -99,7 +105,9 @@ def reveal(name: str, answer: str | float, why: Mapping[str | float, str], *, wi
         raise ValueError(f"reveal: {name}: within = {within}; give a number from 0 on")
     begins = sorted(why)
     if not begins or begins[0] != -math.inf:
-        raise ValueError(f"reveal: {name}: the first stretch of guesses begins at -math.inf; `why` has {begins}")
+        raise ValueError(
+            f"reveal: {name}: the first stretch of guesses begins at -math.inf; `why` has {begins}"
+        )
     told = [_number(begin) for begin in begins]
     said = [f"- {_stretch(told, i)}{why[begin]}" for i, begin in enumerate(begins)]
     head = f"**The answer of this run:** {_number(answer)} {asked}".rstrip()

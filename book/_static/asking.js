@@ -37,8 +37,8 @@
     };
   }
 
-  /** Content of an element, to be shown once more. */
-  const copied = (element) => [...element.cloneNode(true).childNodes];
+  /** The words of an item of a list, to be shown once more. */
+  const copied = (item) => [...(item.querySelector("p") ?? item).cloneNode(true).childNodes];
 
   function ask(question, answer) {
     const name = question.dataset.ask;
@@ -47,7 +47,7 @@
     const guess = memory(name);
     const said = node("div", { class: "ask-said", role: "status" });
     const right = Number(answer.dataset.answer);
-    const begins = answer.dataset.begins?.split(" ").map(Number);
+    const begins = answer.dataset.begins?.split(" ").map((begin) => (begin === "-inf" ? -Infinity : Number(begin)));
     const sentences = [...answer.querySelectorAll("li")];
     const own = question.closest(".cell_output");
     const last = answer.closest(".cell_output");

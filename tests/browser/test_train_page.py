@@ -91,7 +91,9 @@ def test_the_gradient_is_that_of_the_loss_pair_by_pair(fm, drawn, k, share):
     wanted = by_pairs(model, x[batch], y[batch], share)
     assert np.abs(wanted["V"]).min() > 0 or share == 0
     for name, value in wanted.items():
-        np.testing.assert_allclose(found[name], np.ravel(value) if name in "wV" else value, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            found[name], np.ravel(value) if name in "wV" else value, rtol=1e-10, atol=1e-12
+        )
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@
   // -------------------------------------------------------------------------------------------------- elements
 
   function make(tag, attributes = {}, ...children) {
-    const drawn = ["svg", "g", "line", "circle", "rect", "path", "text"].includes(tag);
+    const drawn = ["svg", "line", "circle", "rect", "path", "text", "title"].includes(tag);
     const node = drawn ? document.createElementNS(SVG, tag) : document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
       if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
@@ -122,8 +122,7 @@
         drawn.push(make("line", { class: "train-off", x1: x, y1: y, x2: tx, y2: ty }),
           SHAPES[name](tx, ty, "train-true"));
         const point = SHAPES[name](x, y, `train-learned train-${name}`);
-        point.append(make("title", {}));
-        point.firstChild.textContent = value;
+        point.append(make("title", {}, value)); // under the mouse
         points.push(point);
         if (name === "time") {
           names.push(make("text", { x: x > 60 ? x - 8 : x + 8, y: y - 6, "text-anchor": x > 60 ? "end" : "start",
