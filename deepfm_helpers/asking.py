@@ -21,7 +21,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from numbers import Integral, Real
+from numbers import Real
 
 from IPython.display import display
 
@@ -128,11 +128,12 @@ def _stretch(told: Sequence[str], i: int) -> str:
 
 def _plain(x: float) -> str:
     """Return a number for the script, with the digits that a reader sees."""
-    return str(int(x)) if isinstance(x, Integral) else f"{x:.4g}"
+    return _number(x).replace("−", "-").replace(",", "")
 
 
 def _number(x: float) -> str:
-    text = f"{x:,}" if isinstance(x, Integral) else f"{x:,.0f}" if 1e4 <= abs(x) < math.inf else f"{x:.4g}"
+    """Return a number for readers: whole from 1,000 on, below with four digits that count."""
+    text = f"{x:,.0f}" if 1e3 <= abs(x) < math.inf else f"{x:.4g}"
     return text.replace("-", "−")
 
 

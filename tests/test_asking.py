@@ -49,7 +49,7 @@ def test_a_question_of_choice_is_a_list_and_its_answer_a_sentence_for_each_choic
 
 def test_a_number_is_answered_by_stretches_of_guesses(shown):
     predict("gain", "How much?", unit="stars")
-    reveal("gain", np.float64(-0.012345), {0.5: "Much.", -math.inf: "A loss.", 0: "Some."}, within=0.001)
+    reveal("gain", np.float64(-0.0123449), {0.5: "Much.", -math.inf: "A loss.", 0: "Some."}, within=0.001)
     question, answer = shown
     assert question["text/plain"] == "**Your guess?** How much?\n\n*a number, in stars*"
     assert attributes(question)["data-unit"] == "stars"

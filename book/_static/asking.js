@@ -14,9 +14,10 @@
     return element;
   }
 
-  /** A number as the book prints it: three digits that count, a true minus. */
+  /** A number as `asking.reveal` prints it: whole from 1,000 on, below with four digits that count; a true minus. */
   function number(x) {
-    return String(Number(x.toPrecision(Math.abs(x) < 1000 ? 3 : 4))).replace("-", "−");
+    const text = Math.abs(x) < 1000 ? String(Number(x.toPrecision(4))) : Math.round(x).toLocaleString("en");
+    return text.replace("-", "−");
   }
 
   /** What the reader guessed. A browser may forbid to keep it; it then lasts as long as the page. */

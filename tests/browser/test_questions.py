@@ -201,10 +201,10 @@ def test_it_works_on_a_page_opened_as_a_file(chapter, built):
         ("0.035", "✓", 1),
         ("0.0351", "✗", 1),
         ("0.034", "✓ You guessed 0.034 stars. The answer of this run is 0.034 stars.", 1),
-        ("-1", "✗ You guessed −1 stars. The answer of this run is 0.034 stars, 1.03 more than your guess.", 0),
+        ("-1", "✗ You guessed −1 stars. The answer of this run is 0.034 stars, 1.034 more than your guess.", 0),
         ("0", "✗", 1),
         ("0.5", "✗", 2),
-        ("1e3", "✗ You guessed 1000 stars.", 2),
+        ("1e3", "✗ You guessed 1,000 stars.", 2),
     ],
 )  # fmt: skip
 def test_a_number_is_told_how_far_off_it_is_and_where_it_lies(chapter, guess, says, sentence):
