@@ -43,7 +43,7 @@
 
   function ask(question, answer) {
     const name = question.dataset.ask;
-    const list = question.querySelector("ul");
+    const list = question.querySelector("ul") ?? [...question.querySelectorAll("p")].at(-1); // or "a number"
     const words = question.querySelector("p");
     const guess = memory(name);
     const said = node("div", { class: "ask-said", role: "status" });
@@ -58,10 +58,9 @@
     ).filter((output) => output !== own);
     question.id = `ask-${name}`;
     words.id = `${question.id}-words`;
-    const notes = held.map((output) => {
-      output.classList.add("ask-output");
+    const notes = held.filter((output) => output.parentElement.querySelector(".cell_input")).map((output) => {
       const note = node("p", { class: "ask-note" }, node("a", { href: `#${question.id}` }, "Guess first"),
-        ": the output stands here afterwards.");
+        ", then the output appears here.");
       output.before(note);
       return note;
     });
@@ -82,7 +81,7 @@
       take(null);
       (begins ? field : choices[0]).focus();
     } }, "Guess again");
-    if (list) list.classList.add("ask-static");
+    list.classList.add("ask-static");
     question.append(node("div", { class: "ask-app" }, form, said, node("p", {}, show, again)));
     question.classList.add("ask-on");
 
