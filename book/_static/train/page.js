@@ -60,7 +60,7 @@
 
   // -------------------------------------------------------------------------------------------------- the curves
 
-  const W = 460, H = 300, LEFT = 44, RIGHT = 12, TOP = 14, FOOT = 40;
+  const W = 460, H = 300, LEFT = 50, RIGHT = 12, TOP = 14, FOOT = 46;
   const curves = make("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", class: "train-curves" });
   const spanOf = (epochs) => [10, 25, 50, 100, LAST].find((end) => epochs <= end) ?? LAST;
 
@@ -75,16 +75,15 @@
     const ticks = top > 1 ? 0.5 : 0.25;
     for (let error = 0; error <= top; error += ticks) {
       drawn.push(make("line", { class: "train-grid", x1: LEFT, x2: W - RIGHT, y1: y(error), y2: y(error) }),
-        make("text", { x: LEFT - 6, y: y(error) + 4, "text-anchor": "end" }, error.toFixed(2)));
+        make("text", { x: LEFT - 6, y: y(error) + 5, "text-anchor": "end" }, error.toFixed(2)));
     }
     for (const part of [0, 0.5, 1]) {
-      drawn.push(make("text", { x: x(part * epochs), y: H - FOOT + 18, "text-anchor": part === 1 ? "end" : "middle" },
+      drawn.push(make("text", { x: x(part * epochs), y: H - FOOT + 20, "text-anchor": part === 1 ? "end" : "middle" },
         String(part * epochs)));
     }
     drawn.push(
       make("text", { x: (LEFT + W - RIGHT) / 2, y: H - 6, "text-anchor": "middle" }, "epoch"),
       make("line", { class: "train-noise", x1: LEFT, x2: W - RIGHT, y1: y(noise), y2: y(noise) }),
-      make("text", { x: LEFT + 6, y: y(noise) + 16, class: "train-word" }, "noise of the ratings"),
     );
     if (before) drawn.push(make("path", { class: "train-before", d: path(before, "valid") }));
     drawn.push(make("path", { class: "train-train", d: path(curve, "train") }), make("path", { class: "train-valid", d: path(curve, "valid") }));
@@ -230,7 +229,8 @@
     make("div", { class: "train-panels" },
       make("figure", {}, make("figcaption", {}, "Root mean squared error in stars"), curves,
         make("ul", { class: "train-key" }, key("train-train", "training rows", stroke),
-          key("train-valid", "rows held out", stroke), key("train-before", "held out, the run before", stroke))),
+          key("train-valid", "rows held out", stroke), key("train-before", "held out, the run before", stroke),
+          key("train-noise", "noise of the ratings", stroke))),
       make("figure", {}, make("figcaption", {}, "The vectors, turned to lie on the true ones"), map,
         make("ul", { class: "train-key" }, ...fields.map(({ name }) =>
           key(`train-learned train-${name}`, name, (kind) => SHAPES[name](0, 0, kind))),
