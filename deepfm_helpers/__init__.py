@@ -15,7 +15,7 @@ that builds or trains models. A module uses only modules on the lines above its 
     sides
     recommending
     plots
-    parameters, claims, records, tables, grading
+    parameters, claims, records, tables, grading, asking
     page, checkers
     exercises
 

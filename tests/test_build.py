@@ -229,6 +229,10 @@ def test_the_digest_of_a_run_is_of_what_can_move_a_recorded_number(here):
 
     first = key(start, "record(x=x)")
     assert key(start + "  # three", "claim('x is odd', x % 2 == 1)\nrecord(x = x)") == first
+    asking = "from deepfm_helpers.asking import predict, reveal\n"
+    asked = ("predict('x', 'Odd?', ['yes', 'no'])", "reveal('x', 'yes', {'yes': f'{x}', 'no': ''})")
+    assert key(asking + start, asked[0], "record(x=x)", asked[1]) == first
+    assert key(asking + start, f"{asked[0]}\nx = 4", "record(x=x)") != first
     assert key(start, "if x:\n    say(f'{x}')", "record(x=x)", "x = 4\nprint(x)") != first  # an if computes
     assert key(start, "record(x=x)", "recorded('01_one')", "x = 4") == first  # after the last record
     assert key(start, "record(x=x)", "x = 4", "record(y=x)") != first

@@ -5,6 +5,6 @@ module here uses only modules on the lines above its own::
 
     checkout, kernels, printing, pages, forking
     digests, checks, addresses, claiming, reruns, warm
-    jobs, live, ledger
+    jobs, live, train, ledger
     executing, site
 """

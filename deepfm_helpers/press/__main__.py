@@ -9,7 +9,7 @@ from pathlib import Path
 from deepfm_helpers import datasets
 from deepfm_helpers.files import InUse, only_one
 from deepfm_helpers.parameters import PARAMETERS
-from deepfm_helpers.press import addresses, executing, live, printing, site
+from deepfm_helpers.press import addresses, executing, live, printing, site, train
 from deepfm_helpers.press.checkout import DEFAULT, HERE, BuildFailed, Checkout
 
 
@@ -73,6 +73,7 @@ def command_line() -> argparse.ArgumentParser:
     command("execute", "regenerate the stored outputs", notebooks=True)
     command("launch", "copy the notebooks, with a first cell that fetches this book on Colab")
     command("live", "regenerate the stored model of the page live")
+    command("train", "draw the ratings of the page train again")
     return parser
 
 
@@ -97,8 +98,11 @@ def do(here: Checkout, o: argparse.Namespace) -> None:
             executing.store_outputs(here, o.notebooks, o.jobs)
             if not o.notebooks:
                 live.store(here)
+                train.store(here)
         case "live":
             live.store(here)
+        case "train":
+            train.store(here)
 
 
 def main(arguments: list[str] | None = None, here: Checkout = HERE) -> int:

@@ -21,7 +21,7 @@ PACKAGE = "deepfm_helpers"
 FOLLOWED = {PACKAGE, "benchmarks"}
 """The packages of the checkout whose imports are followed."""
 
-NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes", "exercises"}
+NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes", "exercises", "asking"}
 """Modules that do not change recorded numbers: they show or check, or act only if several processes train together."""
 
 
@@ -49,11 +49,11 @@ def digest_of_notebook(here: Checkout, path: Path, *others: object) -> str:
 def digest_of_run(here: Checkout, path: Path) -> str:
     """Return the digest of what can change the numbers that a notebook records: its code and the modules it reaches.
 
-    The digest leaves out cells after the last one that records, sentences, claims, comments and layout, the modules in
-    `NEUTRAL`, and numbers recorded before.
+    The digest leaves out cells after the last one that records, sentences, claims, questions, comments and layout, the
+    modules in `NEUTRAL`, and numbers recorded before.
     """
     cells = [as_python(source) for source in code_of(nbformat.read(path, as_version=4))]
-    trees = [_Computing().visit(ast.parse(cell)) for cell in cells]
+    trees = [_Computing().visit(ast.parse(cell)) for cell in cells if not _only_asks(ast.parse(cell))]
     last = max((i for i, tree in enumerate(trees) if "record" in _called(tree)), default=len(trees) - 1)
     whole = ast.parse("\n".join(cells))
     return digest(
@@ -61,8 +61,16 @@ def digest_of_run(here: Checkout, path: Path) -> str:
     )
 
 
+def _only_asks(cell: ast.Module) -> bool:
+    """Tell whether a cell does nothing but ask for a guess or answer it: a chapter may ask without a new record."""
+    return bool(cell.body) and all(
+        isinstance(node, ast.Expr) and _called(node.value, deep=False) & {"predict", "reveal"}
+        for node in cell.body
+    )
+
+
 class _Computing(ast.NodeTransformer):
-    """Takes sentences and claims out of a cell."""
+    """Takes sentences, claims and the import of questions out of a cell."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
@@ -71,7 +79,10 @@ class _Computing(ast.NodeTransformer):
         return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        return None if _called(node.value, deep=False) & {"say", "claim"} else node
+        return None if _called(node.value, deep=False) & {"say", "claim", "predict", "reveal"} else node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        return None if node.module == f"{PACKAGE}.asking" else node
 
 
 def _called(tree: ast.AST, deep: bool = True) -> set[str]:
