@@ -293,7 +293,7 @@ SABOTAGES = (
         EVALUATION,
         '"user + film offsets": bias_predictions(train, rows),',
         '"user + film offsets": bias_predictions(pd.concat([train, rows]), rows),',
-        "tests/test_evaluation.py",
+        "tests/test_evaluation.py::test_baselines_equal_a_loop_over_the_rows",
     ),
     Sabotage(
         "The share of a part leaves out what it has in common with the others",
