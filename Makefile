@@ -16,7 +16,7 @@ EXTRAS := .venv/extras
 PRESS := $(PY) -m deepfm_helpers.press
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data book execute record pdf test lint lab serve bench clean
+.PHONY: help setup data book execute record pdf test mutants lint lab serve bench clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -49,6 +49,9 @@ record: $(READY)  ## make the runs on MovieLens-1M that the chapters quote (some
 
 test: $(EXTRAS)  ## run every check, with one summary at the end
 	@$(PY) tests/run_all.py
+
+mutants: $(EXTRAS)  ## sabotage a copy of the project in many ways, and see that a test notices each
+	@$(PY) tests/mutants.py --jobs $(JOBS)
 
 lint: $(READY)  ## check style and layout of the code
 	@$(PY) -m ruff check .

@@ -37,6 +37,7 @@ STAGES = {
     "one record again": ["-m", "pytest", "tests/test_spot_check.py", "-m", "records"],
     "pages": ["-m", "deepfm_helpers.press", "stored"],
     "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together
+    "mutants": ["tests/mutants.py", "--share", "8"],  # minutes, after which none begins
 }
 
 

@@ -199,7 +199,9 @@ def test_cross_of_two_single_fields_is_single(data, joined):
     both = cross(gender, age)
     assert (both.kind, both.slots) == ("single", 1)
     ids = pd.Series(both.encode(joined)[:, 0])
-    assert ids.groupby([joined.gender.astype(str).to_numpy(), joined.age.to_numpy()]).nunique().eq(1).all()
+    of_pairs = ids.groupby([joined.gender.astype(str).to_numpy(), joined.age.to_numpy()])
+    assert of_pairs.nunique().eq(1).all()
+    assert ids.nunique() == of_pairs.ngroups == both.size
     unknown = cross(replace(gender, vocabulary=("M",), size=1), age).encode(joined)[:, 0]
     assert (unknown[(joined.gender == "F").to_numpy()] == 0).all()
 

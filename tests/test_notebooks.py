@@ -1,6 +1,7 @@
 """The stored chapters: fit to be shown, and guarded wherever their digits are not compared."""
 
 import ast
+import builtins
 import re
 from pathlib import Path
 
@@ -116,3 +117,11 @@ def test_a_claim_on_stored_numbers_says_so_and_no_other_does(path):
         if (claim.on == "records") != claim.on_records
     ]
     assert wrong == []
+
+
+@every_chapter
+def test_the_expression_of_a_claim_names_something_that_the_notebook_made(path):
+    """An expression of constants and built-in functions alone is as true as it was when it was typed."""
+    for claim in claims_of(nbformat.read(path, as_version=4)):
+        names = {node.id for node in ast.walk(claim.holds) if isinstance(node, ast.Name)}
+        assert names - set(dir(builtins)), f"{claim.statement}: {ast.unparse(claim.holds)}"

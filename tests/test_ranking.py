@@ -26,6 +26,12 @@ def test_quality_by_hand():
         ranking.quality(lists, np.zeros_like(relevant))
 
 
+def test_a_place_after_the_end_of_a_list_is_no_hit():
+    found = ranking.quality(np.array([[1, -1]]), np.array([[True, True]]))
+    assert found.recall == pytest.approx(1 / 2)
+    assert found.ndcg == pytest.approx(1 / (1 + 1 / np.log2(3)))
+
+
 def test_liked_is_a_table_of_users_and_films():
     rows = pd.DataFrame({"uid": [1, 1, 2, 9], "mid": [5, 6, 5, 5], "rating": [4, 3, 5, 5]})
     assert ranking.liked(rows, [1, 2], [5, 6]).tolist() == [[True, False], [True, False]]

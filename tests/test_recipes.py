@@ -219,3 +219,17 @@ def test_a_recipe_with_the_year_is_fitted(split):
 def test_the_examples_of_the_docstrings_run():
     result = doctest.testmod(recipes)
     assert (result.failed, result.attempted >= 10) == (0, True)
+
+
+def test_the_history_of_a_recipe_sees_no_validation_row(split, monkeypatch):
+    data, train, _ = split
+    seen, describe = [], recipes.history.describe
+
+    def watched(data, rows, **how):
+        seen.append(rows.index.tolist())
+        return describe(data, rows, **how)
+
+    monkeypatch.setattr(recipes.history, "describe", watched)
+    recipes.fit(recipes.changed(QUICK, {"history": {"components": 4}}), data, train, 1)
+    kept, _ = features.split_rows(train, seed=1, **QUICK["split"])
+    assert seen == [kept.index.tolist()]

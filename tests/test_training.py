@@ -90,6 +90,8 @@ def test_every_epoch_sees_every_row_once_in_an_order_of_its_own():
         orders.append(np.concatenate([y for _, y in passed]).tolist())
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
     assert orders[0] == orders[2] != orders[1]
+    other = batches.Batches([np.arange(10)], np.arange(10.0), 4, seed=2)
+    assert other.order().tolist() not in orders
 
 
 def test_batches_keep_the_types_and_values_of_their_columns():

@@ -1,0 +1,531 @@
+"""The list of sabotages that the tests have to notice; `mutants` applies them, one at a time, to a copy of the project.
+
+A sabotage replaces one passage of one file. Its check is what could notice: a test file or a test, as pytest names it;
+"stored outputs" and a notebook, which is run again and compared; or "record" and a notebook, whose record may be stale.
+"""
+
+from typing import NamedTuple
+
+
+class Sabotage(NamedTuple):
+    """A small wrong change.
+
+    Attributes:
+        name: what goes wrong, in a sentence without its full stop.
+        file: path below the root of the project.
+        old: text that occurs once in the file.
+        new: text that takes its place.
+        check: what could notice, see above.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    check: str
+
+
+LAYERS = "deepfm_helpers/layers.py"
+MODELS = "deepfm_helpers/models.py"
+FEATURES = "deepfm_helpers/features.py"
+EVALUATION = "deepfm_helpers/evaluation.py"
+RANKING = "deepfm_helpers/ranking.py"
+RECOMMENDING = "deepfm_helpers/recommending.py"
+TRAINING = "deepfm_helpers/training.py"
+FETCHING = "deepfm_helpers/fetching.py"
+
+NETWORK = "tests/test_models.py::test_float32_models_stay_close_to_float64"
+PENALTIES = "tests/test_models.py::test_a_wide_field_has_weights_and_no_vectors"
+JAVASCRIPT = "tests/browser/test_live_page.py::test_javascript_keras_and_numpy_agree_on_every_term"
+LEDGER = "tests/test_notebooks.py::test_the_ledger_is_that_of_the_stored_chapters"
+
+SABOTAGES = (
+    # the model
+    Sabotage(
+        "The pair formula loses its ½",
+        LAYERS,
+        "return 0.5 * ops.sum(",
+        "return ops.sum(",
+        "tests/test_layers.py",
+    ),
+    Sabotage(
+        "The pair formula adds up the vectors of all rows of a batch",
+        LAYERS,
+        "square_of_sum = ops.square(ops.sum(vectors, axis=1))",
+        "square_of_sum = ops.square(ops.sum(vectors, axis=(0, 1)))",
+        "tests/test_layers.py",
+    ),
+    Sabotage(
+        "The mean of a multi-hot field counts its padding",
+        LAYERS,
+        "return total / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1.0)",
+        "return ops.mean(slots * mask, axis=1, keepdims=True)",
+        "tests/test_layers.py",
+    ),
+    Sabotage(
+        "The vector of the padding enters a sum",
+        LAYERS,
+        "total = ops.sum(slots * mask, axis=1, keepdims=True)",
+        "total = ops.sum(slots, axis=1, keepdims=True)",
+        "tests/test_layers.py",
+    ),
+    Sabotage(
+        "Id 1 is taken for padding",
+        LAYERS,
+        "ops.cast(ids > 0, dtype)",
+        "ops.cast(ids > 1, dtype)",
+        "tests/test_layers.py",
+    ),
+    Sabotage(
+        "The first id beyond a table is let through",
+        LAYERS,
+        "(values >= layer.input_dim)",
+        "(values > layer.input_dim)",
+        "tests/test_layers.py",
+    ),
+    Sabotage(
+        "The penalty of a batch is not divided by its rows",
+        LAYERS,
+        "self.add_loss(self.l2 * squares / ops.cast(ops.shape(ids)[0], squares.dtype))",
+        "self.add_loss(self.l2 * squares)",
+        "tests/test_layers.py",
+    ),
+    Sabotage(
+        "The penalty of a batch counts outside training too",
+        LAYERS,
+        "        if training:\n",
+        "        if True:\n",
+        "tests/test_layers.py",
+    ),
+    Sabotage(
+        "The constant of the score starts at 0 instead of the mean",
+        LAYERS,
+        "initializer=keras.initializers.Constant(self.start)",
+        'initializer="zeros"',
+        "tests/test_layers.py",
+    ),
+    Sabotage(
+        "The score goes through a sigmoid",
+        MODELS,
+        "return output(join(parts) if len(parts) > 1 else parts[0])",
+        'return layers.Activation("sigmoid")(output(join(parts) if len(parts) > 1 else parts[0]))',
+        NETWORK,
+    ),
+    Sabotage(
+        "The network gets vectors of its own instead of those of the pairs",
+        MODELS,
+        "        embed_2d,\n        dnn_dim,\n",
+        "        layers.Concatenate(axis=1)(\n"
+        '            _embed(features, inputs, k, "own", numeric_bias, embedding_spread, l2, table_l2)[0]\n'
+        "        ),\n        dnn_dim,\n",
+        NETWORK,
+    ),
+    Sabotage(
+        "The penalty of a table is left out",
+        MODELS,
+        "return keras.regularizers.L2(factor) if factor else None",
+        "return None",
+        PENALTIES,
+    ),
+    # from files to ids
+    Sabotage(
+        "The ids of a vocabulary begin at 0",
+        FEATURES,
+        "enumerate(self.vocabulary, start=1)",
+        "enumerate(self.vocabulary)",
+        "tests/test_features.py",
+    ),
+    Sabotage(
+        "A missing value takes the id of another value",
+        FEATURES,
+        "return np.concatenate([self._ids(cells), np.zeros((1, self.slots), np.int32)])[codes]",
+        "return self._ids(cells)[codes]",
+        "tests/test_fields.py::test_a_missing_value_has_id_0_and_changes_no_other_row",
+    ),
+    Sabotage(
+        "A list of genres that is too long is cut at the other end",
+        FEATURES,
+        'sequence[-slots:] if truncating == "pre"',
+        'sequence[-slots:] if truncating == "post"',
+        "tests/test_features.py",
+    ),
+    Sabotage(
+        "Two pairs of values share the id of a cross",
+        FEATURES,
+        "(left[:, :, None] - 1) * self.parts[1].size",
+        "(left[:, :, None] - 1) * (self.parts[1].size - 1)",
+        "tests/test_features.py",
+    ),
+    Sabotage(
+        "Ratings are dealt to other rows than their own",
+        FEATURES,
+        "return [feature.encode(ratings) for feature in features], stars.astype(np.float32)",
+        "return [feature.encode(ratings) for feature in features], stars.astype(np.float32)[::-1]",
+        "tests/test_features.py",
+    ),
+    Sabotage(
+        "A pair of user and film may be rated twice",
+        "deepfm_helpers/datasets.py",
+        "if (row := _first(pairs.duplicated())) is not None:",
+        "if (row := _first(pairs.duplicated() & False)) is not None:",
+        "tests/test_datasets.py::test_a_repeated_pair_is_named",
+    ),
+    # splits
+    Sabotage(
+        "A split is the same whatever the seed",
+        FEATURES,
+        "rng = np.random.default_rng(seed)",
+        "rng = np.random.default_rng(0)",
+        "tests/test_features.py",
+    ),
+    Sabotage(
+        "A split by user leaves rows of a held-out user behind",
+        FEATURES,
+        "out = np.isin(codes, order[rows_before < n_held])",
+        "out[rng.permutation(n)[:n_held]] = True",
+        "tests/test_features.py",
+    ),
+    Sabotage(
+        "A split by time trains on the future",
+        FEATURES,
+        'kind="stable")[n - n_held :]] = True',
+        'kind="stable")[:n_held]] = True',
+        "tests/test_features.py",
+    ),
+    Sabotage(
+        "The held-out rows stay among the others",
+        FEATURES,
+        "return ratings[~out], ratings[out]",
+        "return ratings, ratings[out]",
+        "tests/test_features.py",
+    ),
+    Sabotage(
+        "The history of the users sees the test rows",
+        "deepfm_helpers/history.py",
+        "users, films = who_rated_what(train, sizes, components, seed)",
+        "users, films = who_rated_what(data.ratings, sizes, components, seed)",
+        "tests/test_history.py",
+    ),
+    Sabotage(
+        "A recipe shows its validation rows to the history",
+        "deepfm_helpers/recipes.py",
+        "_train(recipe, _fields(recipe, data, kept), kept,",
+        "_train(recipe, _fields(recipe, data, rows), kept,",
+        "tests/test_recipes.py::test_the_history_of_a_recipe_sees_no_validation_row",
+    ),
+    # training
+    Sabotage(
+        "The order of the rows is the same whatever the seed",
+        "deepfm_helpers/batches.py",
+        "np.random.default_rng([self.seed, self.epoch])",
+        "np.random.default_rng([0, self.epoch])",
+        "tests/test_training.py::test_every_epoch_sees_every_row_once_in_an_order_of_its_own",
+    ),
+    Sabotage(
+        "Every epoch deals the rows in the same order",
+        "deepfm_helpers/batches.py",
+        "np.random.default_rng([self.seed, self.epoch])",
+        "np.random.default_rng([self.seed])",
+        "tests/test_training.py::test_every_epoch_sees_every_row_once_in_an_order_of_its_own",
+    ),
+    Sabotage(
+        "The rows of the last batch are left out",
+        "deepfm_helpers/batches.py",
+        "return -(-len(self.y) // self.batch_size)",
+        "return len(self.y) // self.batch_size",
+        "tests/test_training.py::test_every_epoch_sees_every_row_once_in_an_order_of_its_own",
+    ),
+    Sabotage(
+        "Early stopping keeps the last weights instead of the best",
+        TRAINING,
+        "        for variable, value in self.best:\n",
+        "        for variable, value in ():\n",
+        "tests/test_training.py::test_early_stopping_restores_the_best_epoch",
+    ),
+    Sabotage(
+        "The best epoch is that of the largest error",
+        "deepfm_helpers/checkpoints.py",
+        'np.argmin([row["val_rmse"]',
+        'np.argmax([row["val_rmse"]',
+        "tests/test_training.py::test_early_stopping_restores_the_best_epoch",
+    ),
+    Sabotage(
+        "The running mean of the weights starts at 0",
+        "deepfm_helpers/optimizers.py",
+        "    def update_step(self, gradient, variable, learning_rate):\n",
+        "    def _update_model_variables_moving_average(self, trainable_variables):\n"
+        "        for mean, new in zip(self._model_variables_moving_average, trainable_variables, strict=True):\n"
+        "            mean.assign(self.ema_momentum * mean + (1 - self.ema_momentum) * new)\n\n"
+        "    def update_step(self, gradient, variable, learning_rate):\n",
+        "tests/test_training.py::test_averaging_leaves_the_running_mean_of_the_weights",
+    ),
+    Sabotage(
+        "The validation RMSE is not that of the running mean",
+        TRAINING,
+        "*([keras.callbacks.SwapEMAWeights()] if averaging else [])",
+        "*[]",
+        "tests/test_training.py::test_averaging_leaves_the_running_mean_of_the_weights",
+    ),
+    Sabotage(
+        "Adam forgets that its first means are small",
+        "deepfm_helpers/optimizers.py",
+        "beta1_power=tf.pow(tf.cast(self.beta_1, step.dtype), step)",
+        "beta1_power=tf.zeros((), step.dtype)",
+        "tests/test_training.py::test_fused_adam_takes_the_steps_of_adam",
+    ),
+    Sabotage(
+        "A killed run goes on with other arguments",
+        "deepfm_helpers/checkpoints.py",
+        "if differences := list(_differences(kept, self.run)):",
+        "if differences := []:",
+        "tests/test_checkpoints.py::test_a_run_with_other_arguments_is_refused",
+    ),
+    # what is measured
+    Sabotage(
+        "The RMSE compares a column with every row",
+        EVALUATION,
+        "    y, prediction = columns(y=y, prediction=prediction)\n    return float(np.sqrt(",
+        "    y, prediction = np.asarray(y, float), np.asarray(prediction, float)\n    return float(np.sqrt(",
+        "tests/test_evaluation.py",
+    ),
+    Sabotage(
+        "The offsets of the baseline know the test rows",
+        EVALUATION,
+        '"user + film offsets": bias_predictions(train, rows),',
+        '"user + film offsets": bias_predictions(pd.concat([train, rows]), rows),',
+        "tests/test_evaluation.py::test_baselines_equal_a_loop_over_the_rows",
+    ),
+    Sabotage(
+        "The share of a part leaves out what it has in common with the others",
+        EVALUATION,
+        "np.cov(part, score, ddof=0)[0, 1]",
+        "part.var(ddof=0)",
+        "tests/test_evaluation.py",
+    ),
+    Sabotage(
+        "An interval of 95% covers 90%",
+        EVALUATION,
+        "1 - 0.025 / comparisons",
+        "1 - 0.05 / comparisons",
+        "tests/test_evaluation.py",
+    ),
+    Sabotage(
+        "A Shapley value leaves out the orders in which a part comes last",
+        EVALUATION,
+        "        for size in range(n):\n",
+        "        for size in range(n - 1):\n",
+        "tests/test_evaluation.py",
+    ),
+    Sabotage(
+        "nDCG is not divided by that of a perfect list",
+        RANKING,
+        "(hits @ discount)[some] / ideal[some]",
+        "(hits @ discount)[some]",
+        "tests/test_ranking.py",
+    ),
+    Sabotage(
+        "Recall is divided by the length of the list",
+        RANKING,
+        "hits.sum(axis=1)[some] / wanted[some]",
+        "hits.sum(axis=1)[some] / lists.shape[1]",
+        "tests/test_ranking.py",
+    ),
+    Sabotage(
+        "The place where a list has ended counts as a hit",
+        RANKING,
+        "np.maximum(lists, 0), axis=1) & (lists >= 0)",
+        "np.maximum(lists, 0), axis=1)",
+        "tests/test_ranking.py",
+    ),
+    # lists
+    Sabotage(
+        "`TwoSides` loses the pairs among the fields of a user",
+        "deepfm_helpers/scoring.py",
+        "scores += (first * user.first + second * user.own)[:, None]",
+        "scores += (first * user.first)[:, None]",
+        "tests/test_recommending.py",
+    ),
+    Sabotage(
+        "A list holds films that the user has seen",
+        RECOMMENDING,
+        "line[films] = -np.inf",
+        "line[films] += 0",
+        "tests/test_recommending.py",
+    ),
+    Sabotage(
+        "A list holds films that nobody has rated",
+        RECOMMENDING,
+        "scores[:, self.counts < min_ratings] = -np.inf",
+        "scores[:, self.counts < 0] = -np.inf",
+        "tests/test_recommending.py",
+    ),
+    Sabotage(
+        "EASE lets a film recommend itself",
+        "deepfm_helpers/neighbours.py",
+        "np.fill_diagonal(weights, 0.0)",
+        "np.fill_diagonal(weights, 1.0)",
+        "tests/test_neighbours.py",
+    ),
+    # files
+    Sabotage(
+        "The SHA-256 of a download is not compared",
+        FETCHING,
+        "if (found := hashlib.sha256(archive).hexdigest()) != form.sha256:",
+        "if not (found := hashlib.sha256(archive).hexdigest()):",
+        "tests/test_fetching.py::test_a_bad_answer_costs_one_line_and_gives_way_to_the_next_address",
+    ),
+    Sabotage(
+        "The SHA-256 of a file in a data folder is not compared",
+        FETCHING,
+        "    if found != expected:\n",
+        "    if not found:\n",
+        "tests/test_fetching.py::test_a_changed_file_in_a_folder_is_refused",
+    ),
+    Sabotage(
+        "An archive writes outside its folder",
+        FETCHING,
+        '                for file in (*form.files, "README"):\n'
+        "                    if form.inside + file in content.namelist():\n"
+        "                        (unpacked / file).write_bytes(content.read(form.inside + file))\n",
+        "                for file in content.namelist():\n"
+        "                    path = unpacked / file.removeprefix(form.inside).lstrip('/')\n"
+        "                    path.parent.mkdir(parents=True, exist_ok=True)\n"
+        "                    path.write_bytes(content.read(file))\n",
+        "tests/test_fetching.py::test_other_entries_of_an_archive_are_never_written",
+    ),
+    Sabotage(
+        "A half-written file stays where a writer failed",
+        "deepfm_helpers/files.py",
+        "part.unlink(missing_ok=True)",
+        "pass",
+        "tests/test_saving.py::test_a_save_that_fails_leaves_the_old_one_whole",
+    ),
+    # notebooks, pages and records
+    Sabotage(
+        "A claim that does not hold is shown as one that holds",
+        "deepfm_helpers/claims.py",
+        "    if not holds:\n",
+        "    if holds is None:\n",
+        "tests/test_chapters.py",
+    ),
+    Sabotage(
+        "A result that is not a number is recorded",
+        "deepfm_helpers/records.py",
+        "if not math.isfinite(value):",
+        "if value is None:",
+        "tests/test_chapters.py",
+    ),
+    Sabotage(
+        "The threshold of a claim is loosened",
+        "notebooks/strict_reading.ipynb",
+        ".max() < 50,",
+        ".max() < 500,",
+        LEDGER,
+    ),
+    Sabotage(
+        "The expression of a claim is true whatever the run computes",
+        "notebooks/strict_reading.ipynb",
+        "sum(both) > 0)",
+        "len([0]) > 0)",
+        "tests/test_notebooks.py::test_the_expression_of_a_claim_names_something_that_the_notebook_made",
+    ),
+    Sabotage(
+        "A claim on recorded numbers passes for one on the numbers of the run",
+        "notebooks/gallery.ipynb",
+        '    "    abs(shares.sum() - 1) < 1e-9,\\n",\n    "    on=\\"records\\",\\n",\n',
+        '    "    abs(shares.sum() - 1) < 1e-9,\\n",\n',
+        "tests/test_notebooks.py::test_a_claim_on_stored_numbers_says_so_and_no_other_does",
+    ),
+    Sabotage(
+        "The ledger forgets a claim",
+        "book/ledger.md",
+        "1. Every rating is a whole number of stars from 1 to 5.  \n"
+        "   `` data.ratings.rating.isin(range(1, 6)).all() ``\n",
+        "",
+        LEDGER,
+    ),
+    Sabotage(
+        "A stored output is edited",
+        "notebooks/strict_reading.ipynb",
+        "1 661 6 978302109",
+        "1 661 5 978302109",
+        "stored outputs strict_reading",
+    ),
+    Sabotage(
+        "A figure vanishes from a page",
+        "notebooks/one_training.ipynb",
+        '"image/svg+xml": [',
+        '"application/x-svg": [',
+        "tests/test_notebooks.py::test_a_chapter_is_fit_to_be_stored",
+    ),
+    Sabotage(
+        "Nothing reads a parameter of a notebook",
+        "notebooks/one_training.ipynb",
+        '\\"dnn_dr\\": dropout',
+        '\\"dnn_dr\\": 0.0',
+        "tests/test_notebooks.py::test_every_parameter_is_typed_documented_checked_and_used",
+    ),
+    Sabotage(
+        "A parameter of a notebook is read and changes no recorded number",
+        "notebooks/gallery.ipynb",
+        "features.split_rows(data.ratings, 0.1, seed=seed)",
+        "features.split_rows(data.ratings, 0.1, seed=1)",
+        "tests/test_reruns.py::test_every_parameter_of_a_chapter_moves_a_recorded_number[gallery]",
+    ),
+    Sabotage(
+        "A layer changes, and no record is made again",
+        LAYERS,
+        "return x + self.w0",
+        "return x + 1.0 * self.w0",
+        "record one_training",
+    ),
+    Sabotage(
+        "A number of a record is edited",
+        "deepfm_helpers/records/one_training.json",
+        '"test_rmse": [0.862789,',
+        '"test_rmse": [0.872789,',
+        "stored outputs gallery",
+    ),
+    Sabotage(
+        "The comparison of stored outputs allows ten times the tolerance of a record",
+        "tests/stored_outputs.py",
+        "return abs(stored - fresh) <= within",
+        "return abs(stored - fresh) <= 10 * within",
+        "tests/test_stored_outputs.py::test_a_record_that_is_wrong_is_told",
+    ),
+    Sabotage(
+        "The page that computes by itself takes the pairs away from the score",
+        "book/_static/live/deepfm.js",
+        'sum("first", t.first) + sum("pairs", t.pairs)',
+        'sum("first", t.first) - sum("pairs", t.pairs)',
+        JAVASCRIPT,
+    ),
+    Sabotage(
+        "The network of that page has no ReLU",
+        "book/_static/live/deepfm.js",
+        "if (a[i] > 0) for",
+        "if (a[i]) for",
+        JAVASCRIPT,
+    ),
+    Sabotage(
+        "The lab of two vectors has a wrong sign",
+        "book/_static/labs.js",
+        "(squares[0] - squares[1] - squares[2]) / 2",
+        "(squares[0] - squares[1] + squares[2]) / 2",
+        "tests/browser/test_labs.py::test_dot_product_and_fast_identity_agree_wherever_the_arrows_are",
+    ),
+    Sabotage(
+        "The README names a command that does not exist",
+        "README.md",
+        "or run `make serve`",
+        "or run `make show`",
+        "tests/test_map.py::test_the_commands_of_the_readme_exist",
+    ),
+    Sabotage(
+        "A package is installed without a comparison of its hash",
+        "Makefile",
+        "--require-hashes --requirement constraints.txt",
+        "--requirement constraints.txt",
+        "tests/test_workflows.py",
+    ),
+)
