@@ -905,3 +905,48 @@ def curves_of_runs(curves: dict[str, pd.DataFrame], *, xlabel: str = "epoch", yl
         )
     _legend(ax, above=True)
     return ax
+
+
+@_figure
+def twins(
+    healthy: Mapping[str, pd.Series],
+    broken: Mapping[str, pd.Series],
+    *,
+    xlabel: str,
+    ylabel: str,
+    dots: bool = False,
+    logarithmic: bool = False,
+) -> np.ndarray:
+    """Draws a healthy version on the left and its broken twin on the right, both on the same scales.
+
+    Args:
+        healthy, broken: name -> series, drawn against its index. A series of one number is drawn as a large mark, one
+            of two as a plain line.
+        xlabel, ylabel: what the axes show, with their units.
+        dots: draw the first series of each as a cloud of dots instead of a line.
+        logarithmic: a logarithmic x axis.
+
+    Returns:
+        Both Axes.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(4.6, 2.5), sharex=True, sharey=True)
+    for ax, title, series in zip(axes, ("healthy", "broken"), (healthy, broken), strict=True):
+        for i, (name, values) in enumerate(series.items()):
+            style = {"ms": 4 if 2 < len(values) <= 25 else 0}
+            if len(values) == 1:
+                style = {"ms": 9, "mfc": "none", "mew": 1.6, "linestyle": "none"}
+            elif dots and i == 0:
+                style = {"ms": 2, "alpha": 0.5, "linestyle": "none", "rasterized": True, "zorder": 3}
+            ax.plot(values.index, values, label=name, **style)
+        ax.set_title(title)
+        if logarithmic:
+            ax.set_xscale("log")
+            ax.xaxis.set_major_formatter("{x:,g}")
+            ax.xaxis.set_minor_locator(plt.NullLocator())
+        elif values.index.dtype.kind == "i":
+            ax.xaxis.get_major_locator().set_params(integer=True)
+    figure.supxlabel(xlabel, fontsize=plt.rcParams["axes.labelsize"])
+    axes[0].set_ylabel(ylabel)
+    if len(healthy) > 1:
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(healthy))
+    return axes

@@ -110,6 +110,7 @@ SEVERAL = {  # of n named series: how to draw them, and how many entries of the 
 
 OTHERS = {
     "new_axes": lambda: plots.new_axes(xlabel="x", ylabel="y"),
+    "twins": lambda: plots.twins(series(3), series(3), xlabel="x", ylabel="y"),
     "bars": lambda: plots.bars(pd.Series([1.0, 2.0], ["a", "b"]), xlabel="x"),
     "forest": lambda: plots.forest(
         pd.DataFrame({"difference": [0.1], "low": [0.0], "high": [0.2], "each": [[0.1, 0.2]]}, ["a"]),
