@@ -189,6 +189,7 @@ PARAMETERS: dict[str, Rule] = {
     "hidden": ListOf(Whole(1, 4_096), least=0, most=8),
     "dropout": Real(0, 1, without=(1,)),
     "penalty": Real(0, 1e6),
+    "noise": Real(0, 10, without=(0,)),
     "learning_rate": Real(0, 10, without=(0,)),
     "averaging": Real(0, 1, without=(1,)),
     "fields": ListOf(OneOf(tuple(FIELDS)), least=1, most=len(FIELDS), distinct=True),

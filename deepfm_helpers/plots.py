@@ -372,6 +372,47 @@ def validation_losses(histories: dict[str, pd.DataFrame], *, constant: float) ->
     return ax
 
 
+@_figure
+def learned_against_planted(terms: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Draws what a model learned against what was planted, with the diagonal on which both agree.
+
+    Args:
+        terms: name → planted and learned values in stars, (n,) each; the panels stand one below the other.
+    """
+    _, grid = plt.subplots(len(terms), 1, figsize=(4.6, 2.3 * len(terms)), squeeze=False)
+    axes = grid[:, 0]
+    for ax, (name, (planted, learned)) in zip(axes, terms.items(), strict=True):
+        ends = [min(np.min(planted), np.min(learned)), max(np.max(planted), np.max(learned))]
+        ax.plot(ends, ends, "-", color="0.5", linewidth=1)
+        ax.scatter(planted, learned, s=4, color=BLUE, alpha=0.5, linewidths=0, rasterized=True)
+        ax.set(title=name, ylabel="learned (stars)")
+    axes[-1].set_xlabel("planted (stars)")
+    return axes
+
+
+@_figure
+def errors_and_floors(errors: Mapping[str, pd.DataFrame], floors: pd.DataFrame, *, xlabel: str) -> plt.Axes:
+    """Draws errors on logarithmic axes: the mean over the runs, a bar from the lowest to the highest, and floors.
+
+    Args:
+        errors: name → errors in stars, one column per run, indexed by numbers above 0.
+        floors: lower bounds in stars, a column for each name, with the same index; dotted, in the colour of the name.
+        xlabel: what the index measures.
+    """
+    ax = new_axes(xlabel=xlabel, ylabel="error (stars)", height=3.4)
+    for name, runs in errors.items():
+        (line,) = ax.plot(runs.index, runs.mean(axis=1), ms=6, label=name)
+        style = {"color": line.get_color(), "linewidth": 1}
+        ax.vlines(runs.index, runs.min(axis=1), runs.max(axis=1), **style)
+        ax.plot(floors.index, floors[name], ":", marker="none", color=line.get_color(), linewidth=1.6)
+    _logarithmic(ax)
+    ax.set_xscale("log")
+    ax.set_xticks(floors.index, [f"{place:,g}" for place in floors.index])
+    ax.minorticks_off()
+    _legend(ax, above=True)
+    return ax
+
+
 def _logarithmic(ax: plt.Axes) -> None:
     """Makes the vertical axis logarithmic, with plain numbers at 1, 2 and 5 times the powers of ten."""
     ax.set_yscale("log")

@@ -106,6 +106,7 @@ SEVERAL = {  # of n named series: how to draw them, and how many entries of the 
     "shares_along": (lambda n: plots.shares_along(table(n), ylabel="share (%)"), 0),
     "shares_by_count": (lambda n: plots.shares_by_count(counts(n), xlabel="ratings"), 0),
     "curves_of_runs": (lambda n: plots.curves_of_runs(curves(n), ylabel="RMSE (stars)"), 0),
+    "errors_and_floors": (lambda n: plots.errors_and_floors(curves(n), table(n) / 9, xlabel="ratings"), 0),
 }
 
 OTHERS = {
@@ -125,6 +126,9 @@ OTHERS = {
     "file_order": lambda: plots.file_order(pd.DataFrame({"uid": np.arange(20)})),
     "lines_through_codes": lambda: plots.lines_through_codes(
         {"left": np.array([0, 1, 2]), "right": np.array([2, 0, 1])}, np.array([1.0, 2.0, 3.0])
+    ),
+    "learned_against_planted": lambda: plots.learned_against_planted(
+        {f"term {i}": (np.array([-1.0, 0.0, 1.0]), np.array([-0.8, 0.1, 0.9])) for i in range(3)}
     ),
     "learned_shares": lambda: plots.learned_shares(*[pd.Series([1.0, 2.0])] * 3),
     "gram_square": lambda: plots.gram_square(np.eye(2), ["a", "b"]),
@@ -255,6 +259,7 @@ def test_epochs_are_whole_numbers(name):
         (lambda: plots.metric_heat(sizes([]), label="y"), "means is empty"),
         (lambda: plots.parallel_coordinates(sampled(0)), "table is empty"),
         (lambda: plots.curves_of_runs({}, ylabel="y"), "curves is empty"),
+        (lambda: plots.errors_and_floors({}, table(1), xlabel="x"), "errors is empty"),
     ],
 )
 def test_nothing_to_draw_is_an_error_that_names_what_is_empty(draw, message):
@@ -369,6 +374,16 @@ def test_values_that_were_run_once_are_dots_alone():
     assert not ax.containers
     assert {line.get_linestyle() for line in ax.lines} == {"None"}
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a run"]
+
+
+def test_a_mean_error_stands_above_its_dotted_floor_and_its_bar_reaches_over_all_runs():
+    ax = plots.errors_and_floors(curves(2), table(2) / 9, xlabel="ratings")
+    means, floors = ax.lines[::2], ax.lines[1::2]
+    assert [line.get_ydata().tolist() for line in means] == [[2.5, 2.0, 1.5], [2.5, 2.0, 2.0]]
+    assert [line.get_linestyle() for line in floors] == [":", ":"]
+    assert [line.get_color() for line in means] == [line.get_color() for line in floors]
+    ends = [[segment[:, 1].tolist() for segment in bars.get_segments()] for bars in ax.collections]
+    assert ends[0] == [[2.0, 3.0], [2.0, 2.0], [1.0, 2.0]]
 
 
 def test_numbers_of_many_sizes_stand_by_their_logarithms_in_parallel_coordinates():

@@ -23,11 +23,12 @@ SMALLER = {
     "10_repairs": {"epochs": 2, "steps_per_epoch": 160},
     "12_recommending": {"epochs": 2},
     "13_reruns": {"epochs": 2},
+    "14_recovery": {"epochs": 2},
     "one_training": {"epochs": 3, "batch_size": 20, "learning_rate": 0.02},
 }
 OTHER = {
     "dataset": "planted", "directions": "both", "seed": 2, "n_seeds": 2, "epochs": 7, "patience": 1, "k": 3, "n": 5,
-    "batch_size": 2048, "steps_per_epoch": 40, "hidden": [8], "dropout": 0.4, "penalty": 0.5,
+    "batch_size": 2048, "steps_per_epoch": 40, "hidden": [8], "dropout": 0.4, "penalty": 0.5, "noise": 0.8,
     "learning_rate": 0.01, "averaging": 0.9, "fields": ["uid", "mid"],
 }  # fmt: skip
 """The second value of every parameter; each is changed alone."""
