@@ -432,8 +432,8 @@ SABOTAGES = (
     Sabotage(
         "A claim on recorded numbers passes for one on the numbers of the run",
         "notebooks/gallery.ipynb",
-        '    "    abs(shares.sum() - 1) < 1e-9,\\n",\n    "    on=\\"records\\",\\n",\n',
-        '    "    abs(shares.sum() - 1) < 1e-9,\\n",\n',
+        'abs(shares_without.sum() - 1) < 1e-9,\\n",\n    "    on=\\"records\\",\\n",\n',
+        'abs(shares_without.sum() - 1) < 1e-9,\\n",\n',
         "tests/test_notebooks.py::test_a_claim_on_stored_numbers_says_so_and_no_other_does",
     ),
     Sabotage(
