@@ -110,7 +110,20 @@ def store(rows: Iterable[dict], file: Path = FILE) -> None:
     """
     rows = [checked(one) for one in rows]
     new = {_what(one) for one in rows}
-    rows = [one for one in read(file) if _what(one) not in new] + rows
+    _write([one for one in read(file) if _what(one) not in new] + rows, file)
+
+
+def renew(task: str, systems: Iterable[str], file: Path = FILE) -> None:
+    """Give the stored rows of systems the digest of today's code, which has made one of them again."""
+    today = {system: origin.digest(task, system) for system in systems}
+    rows = read(file)
+    for one in rows:
+        if one["task"] == task and one["system"] in today and one["digest"]:
+            one["digest"] = today[one["system"]]
+    _write(rows, file)
+
+
+def _write(rows: list[dict], file: Path) -> None:
     part = file.with_name(file.name + ".part")
     text = json.dumps(sorted(rows, key=lambda one: one["task"]), indent=1, ensure_ascii=False)
     part.write_text(text + "\n", "utf-8")

@@ -34,6 +34,7 @@ STAGES = {
     "other numerics": STORED,
     "reruns": [*PYTEST, "tests", "-m", "reruns"],
     "records": ["-m", "deepfm_helpers.sweeps.recording", "--stale"],
+    "measurements": ["-m", "benchmarks.run", "--stale"],
     "one record again": ["-m", "pytest", "tests/test_spot_check.py", "-m", "records"],
     "pages": ["-m", "deepfm_helpers.press", "stored"],
     "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together

@@ -339,6 +339,33 @@ def started(monkeypatch, tmp_path):
     return started
 
 
+def test_rows_of_other_code_stand_if_one_of_them_comes_out_again(started, monkeypatch, tmp_path, capsys):
+    file = tmp_path / "results.json"
+
+    def stored(system, split, value, seconds):
+        one = results.row("rmse", system, f"ml-1m, {split}", "rmse", [value], seconds, MACHINE)
+        return one | {"digest": "of old code"}
+
+    results.store(
+        [
+            *(stored("FM", f"random {seed}", 1.0, 10.0 - seed) for seed in (1, 2)),
+            stored("DeepFM full", "time 3", 1.0001, 5.0),
+            stored("DeepFM full, mean of 5", "random 1", 0.9, 5.0),
+            *(stored("Wide & Deep", f"random {seed}", 1.001, 5.0 * seed) for seed in (1, 2)),
+            results.row("rmse", "DeepFM repaired", "ml-1m, random 1", "rmse", [7.0], 1.0, MACHINE),
+        ],
+        file,
+    )
+    monkeypatch.setattr(results, "read", lambda _=file, read=results.read: read(file))
+    monkeypatch.setattr(results.renew, "__defaults__", (file,))
+    assert run.main(["--confirm"]) == 1
+    assert {name for name, *_ in started} == {"FM random 2", "DeepFM full time 3", "Wide & Deep random 1"}
+    assert "measure anew: Wide & Deep\n" in capsys.readouterr().out
+    assert [(one["system"], one["data"]) for one in results.read() if one["digest"] == "of old code"] == [
+        ("Wide & Deep", "ml-1m, random 2")
+    ]
+
+
 def test_members_that_are_spread_over_the_cores_come_last(started, monkeypatch):
     wide, spread = "DeepFM full, no day, all cores", []
 
