@@ -618,7 +618,9 @@ def flipping(signs: Callable) -> str:
             raise Wrong(
                 f"The pair of the fields {kept[0][0] + 1} and {kept[0][1] + 1} keeps its sign.", example
             )
-    return "Two vectors can repel each other along an axis; three cannot all do so."
+    return (
+        "Along one axis two fields can repel each other, and three cannot. What if the vectors had a plane?"
+    )
 
 
 # 7 Training
@@ -1099,34 +1101,6 @@ def blended(blend: Callable) -> str:
 
 @exercise(
     "12.2",
-    "max(s, −t) + t is relu(s + t). Multiply the second term by the matrix on its own.",
-    "What does not depend on s belongs to the film alone, the constants of the layer included.",
-)
-def of_the_film(film: Callable) -> str:
-    """`film(t, W, c)`: what has to be added to max(s, −t) @ W, for each film, to give relu(s + t) @ W + c."""
-    dice = _dice()
-    compare(
-        film,
-        [
-            (
-                dice.integers(-3, 4, (films, wide)).astype(float),
-                dice.integers(-3, 4, (wide, narrow)).astype(float),
-                dice.integers(-3, 4, narrow).astype(float),
-            )
-            for films, wide, narrow in ((1, 1, 1), (2, 3, 2), (4, 5, 3))
-        ],
-        lambda t, W, c: np.maximum(t, 0) @ W + c - np.maximum(0, -t) @ W,
-        {
-            "The constants of the layer belong to the film's part as well.": lambda t, W, c: t @ W,
-            "What is moved goes through the matrix.": lambda t, W, c: c + 0 * (t @ W),
-            "The sign of t is the other way round.": lambda t, W, c: c - t @ W,
-        },
-    )
-    return "The bracket needs no user: it is computed once for each film."
-
-
-@exercise(
-    "12.3",
     "Every film on the list is equally likely to be any of the films that are left.",
     "A list as long as what is left holds everything.",
 )
@@ -1148,6 +1122,63 @@ def recall_by_chance(expected: Callable) -> str:
         },
     )
     return "A random list of n finds n of m liked films in the long run."
+
+
+@exercise(
+    "12.3",
+    "Keep the rows whose timestamp lies less than so many days before the last one. Timestamps are in seconds.",
+    "`value_counts` counts each film that has rows; `reindex(films, fill_value=0)` gives the others a 0.",
+)
+def late_counts(counts: Callable) -> str:
+    """`counts(rows, films, days)`: how many ratings each of the films has in the last days of the rows."""
+
+    def right(rows: pd.DataFrame, films: np.ndarray, days: int) -> np.ndarray:
+        end = rows.timestamp.max() - days * 86400
+        return np.array([sum((rows.mid == film) & (rows.timestamp > end)) for film in films])
+
+    def counted(rows: pd.DataFrame) -> pd.Series:
+        return rows.mid.value_counts()
+
+    dice = _dice()
+    cases = []
+    for n, n_films, days in ((4, 2, 1), (20, 6, 2), (400, 60, 30)):
+        hours = np.r_[0, dice.integers(24, 72 * days, n - 1)] + 0.5 * (np.arange(n) > 0)
+        rows = pd.DataFrame({"mid": dice.integers(1, n_films + 1, n), "rating": dice.integers(1, 6, n)})
+        late = hours < 24 * days
+        rows.loc[late & (rows.mid == n_films), "mid"] = 1  # a film that has no rows in the last days
+        cases.append(
+            (
+                rows.assign(timestamp=(900_000_000 - 3600 * hours).astype(int)).sample(
+                    frac=1, random_state=n
+                ),
+                np.arange(1, n_films + 1),
+                days,
+            )
+        )
+    compare(
+        counts,
+        cases,
+        right,
+        {
+            "These are counts of all rows; asked are those of the last days.": lambda rows, films, _: (
+                counted(rows).reindex(films, fill_value=0).to_numpy()
+            ),
+            "A timestamp is in seconds, and a day has 24 · 3600 of them.": lambda rows, films, days: (
+                counted(rows[rows.timestamp > rows.timestamp.max() - days])
+                .reindex(films, fill_value=0)
+                .to_numpy()
+            ),
+            "These are the first days; the last ones end with the latest timestamp.": lambda rows, films, days: (
+                counted(rows[rows.timestamp < rows.timestamp.min() + days * 86400])
+                .reindex(films, fill_value=0)
+                .to_numpy()
+            ),
+            "A film without a rating in the last days gets NaN here; it has 0 of them.": lambda rows, films, days: (
+                counted(rows[rows.timestamp > rows.timestamp.max() - days * 86400]).reindex(films).to_numpy()
+            ),
+        },
+    )
+    return "One count for each film: sorted by these, the films are the list of the last days."
 
 
 @exercise(
@@ -1268,6 +1299,212 @@ def runs_of_a_sweep(runs: Callable) -> str:
         within=1e-12,
     )
     return "Count the runs before you start them."
+
+
+# 14 Recovery
+
+
+@exercise(
+    "14.1",
+    "The score changes by the dot product of the shift and the film's vector; the weight has to take that back.",
+    "A dot product is made of lengths and of an angle, and a rotation of both vectors keeps all of them.",
+)
+def undone_and_turned(found: Sequence, user: Sequence, film: Sequence, shift: Sequence) -> str:
+    """Two numbers: what is added to the film's weight, so that no score changes if `shift` is added to all users'
+    vectors, and the dot product of the two vectors after a turn by a right angle."""
+    if len(_listed(found)) != 2:
+        raise Wrong("Expected are two numbers: what is added to the weight, and the dot product.")
+    user, film, shift = (np.asarray(vector, dtype=float) for vector in (user, film, shift))
+    quarter = np.array([[0, 1], [-1, 0]])  # (x, y) @ quarter = (-y, x)
+    judge(
+        found[0],
+        -float(shift @ film),
+        {
+            "By this much every score has risen; the weight has to take it back.": float(shift @ film),
+            "The shift meets the vector of the film, not that of the user.": -float(shift @ user),
+            "This is the new dot product; the weight takes back only what was added to it.": float(
+                (user + shift) @ film
+            ),
+        },
+        "the weight",
+    )
+    judge(
+        found[1],
+        float((user @ quarter) @ (film @ quarter)),
+        {
+            "These are the vectors with the shift; turned are those that were given.": float(
+                (user + shift) @ film
+            ),
+            "Both vectors are turned, not one.": float((user @ quarter) @ film),
+        },
+        "the dot product",
+    )
+    return (
+        "Neither change leaves a trace in any score, so no data can tell the vectors before from those after."
+    )
+
+
+@exercise(
+    "14.2",
+    "A mean of n ratings is off by the noise, divided by the root of n.",
+    "Set that equal to the error wanted, and solve for n.",
+)
+def ratings_for_an_error(needed: Callable) -> str:
+    """`needed(noise, wanted)`: how many ratings bring the standard deviation of a mean down to `wanted` stars."""
+    compare(
+        needed,
+        [(0.5, 0.25), (0.75, 0.125), (0.5, 0.03125)],  # exact in binary, so rounding up changes nothing
+        lambda noise, wanted: (noise / wanted) ** 2,
+        {
+            "The error falls with the root of the number of ratings, not with the number.": lambda noise, wanted: (
+                noise / wanted
+            ),
+            "This is upside down: more noise takes more ratings.": lambda noise, wanted: (
+                (wanted / noise) ** 2
+            ),
+            "The number of ratings grows with the square of the noise as well.": lambda noise, wanted: (
+                noise / wanted**2
+            ),
+        },
+    )
+    return "Half the error takes four times as many ratings."
+
+
+@exercise(
+    "14.3",
+    "The noise of a rating is what it differs by from its score: before rounding, and after it.",
+    "For the slope, fit a straight line to the rounded and cut stars over the scores: `np.polyfit(..., 1)`.",
+)
+def whole_stars(scale: Callable) -> str:
+    """`scale(score, stars)`: by how much rounding raises the variance of the noise, and the slope of the rounded stars,
+    cut off at 1 and 5, over the score."""
+
+    def right(score: np.ndarray, stars: np.ndarray) -> np.ndarray:
+        rounded = np.round(stars)
+        more = np.var(rounded - score) - np.var(stars - score)
+        cut = np.minimum(np.maximum(rounded, 1), 5)
+        return np.array([more, np.cov(score, cut)[0, 1] / np.var(score, ddof=1)])
+
+    def slope(score: np.ndarray, stars: np.ndarray) -> float:
+        return float(np.polyfit(score, stars, 1)[0])
+
+    dice = _dice()
+    cases = []
+    for n in (200, 2000):
+        score = dice.normal(3.5, 1.0, n)
+        cases.append((score, score + dice.normal(0, 0.5, n)))
+    compare(
+        scale,
+        cases,
+        right,
+        {
+            "The first is the whole variance of the noise after rounding; asked is by how much it has grown.": (
+                lambda score, stars: np.array([np.var(np.rint(stars) - score), right(score, stars)[1]])
+            ),
+            "The first is the variance of what rounding changes; its covariance with the noise counts as well.": (
+                lambda score, stars: np.array([np.var(np.rint(stars) - stars), right(score, stars)[1]])
+            ),
+            "The slope is that of stars that have not been cut off at 1 and 5.": lambda score, stars: (
+                np.array([right(score, stars)[0], slope(score, np.rint(stars))])
+            ),
+            "The slope is the rise of the score over the stars; asked is the rise of the stars over the score.": (
+                lambda score, stars: np.array(
+                    [right(score, stars)[0], slope(np.rint(stars).clip(1, 5), score)]
+                )
+            ),
+            "The variance of the noise is asked for before the stars are cut off.": lambda score, stars: (
+                np.array(
+                    [
+                        np.var(np.rint(stars).clip(1, 5) - score) - np.var(stars - score),
+                        right(score, stars)[1],
+                    ]
+                )
+            ),
+        },
+        within=1e-3,
+    )
+    return "Whole stars are noisier stars; stars that end at 1 and 5 are flatter ones."
+
+
+# 15 The museum
+
+
+@exercise(
+    "15.1",
+    "Draw the table of all differences: three ratings against three predictions make nine squares.",
+    "For the constant, all three rows of the table are alike.",
+)
+def broadcast_errors(errors: Sequence, ratings: Sequence, constant: float) -> str:
+    """Two numbers: the broken mean squared error of perfect predictions, and that of a constant."""
+    if len(_listed(errors)) != 2:
+        raise Wrong("Expected are two numbers: for the perfect predictions, and for the constant.")
+    y = np.asarray(ratings, dtype=float)
+    for error, predictions, example in (
+        (errors[0], y, "perfect predictions"),
+        (errors[1], np.full(len(y), float(constant)), f"the constant {constant:g}"),
+    ):
+        squares = [(rating - prediction) ** 2 for rating, prediction in product(y, predictions)]
+        judge(
+            error,
+            float(np.mean(squares)),
+            {
+                "This compares each prediction with its own rating; the broken one compares it with every rating.": (
+                    float(np.mean((y - predictions) ** 2))
+                ),
+                "This is the sum of the squares; asked is their mean.": float(np.sum(squares)),
+                "There are as many squares as pairs of a rating and a prediction; divide by that number.": (
+                    float(np.sum(squares) / len(y))
+                ),
+                "This is the root of the mean squared error.": float(np.sqrt(np.mean(squares))),
+            },
+            example,
+        )
+    return "By this measure all variation of the predictions counts as error, and a constant has none."
+
+
+@exercise(
+    "15.2",
+    "Every term is a product of two vectors. What happens to it if both are multiplied by c?",
+    "Without the ½ the sum is twice as large, so c² has to make it half as large.",
+)
+def shrunk_vectors(factor: float, vectors: np.ndarray) -> str:
+    """The factor for all vectors of a row, so that the fast form without its ½ gives the sum of all pairs."""
+    v = np.asarray(vectors, dtype=float)
+    lost = float((v.sum(axis=0) ** 2).sum() - (v**2).sum())
+    right = float(np.sqrt(_all_pairs(v) / lost))
+    judge(
+        factor,
+        right,
+        {
+            "Every product holds two vectors, so with this factor it shrinks to a quarter.": right**2,
+            "This makes the vectors longer; they have to shrink.": 1 / right,
+            "This makes the products four times as large; they have to shrink.": 1 / right**2,
+        },
+        "the vectors of a row",
+        within=0.01,
+    )
+    return "It is one factor for all rows, so training can find it, and no error tells that the ½ is missing."
+
+
+@exercise(
+    "15.3",
+    "Every row gets the sum of the pairs of all rows in its batch.",
+    "When is a sum over the rows of a batch the number of each row?",
+)
+def right_by_size(size: int, batch: int) -> str:
+    """The number of rows in a batch for which a sum over the batch is the right one for every row."""
+    if is_stub(size):
+        raise Untouched
+    if kind(size) != "a number" or size % 1 or size < 1:
+        raise Wrong("Expected is a whole number of rows.")
+    if size == batch:
+        raise Wrong(
+            "In such batches the model was trained; each row gets the pairs of all rows all the same."
+        )
+    of_rows = [_all_pairs(row) for row in _dice().normal(size=(min(int(size), 100), 4, 3))]
+    if not np.allclose(of_rows, sum(of_rows)):
+        raise Wrong("Each row gets the pairs of the other rows as well.", f"a batch of {size} rows")
+    return "A test of this layer has to show it two rows that differ."
 
 
 # Gallery, one training, strict reading

@@ -68,6 +68,18 @@ def largest(n):
     return np.random.default_rng(2).normal(size=(200_000, n)).max(axis=1).mean()
 
 
+def late(rows, seconds):
+    return rows.mid[rows.timestamp > rows.timestamp.max() - seconds].value_counts()
+
+
+def grown(score, stars):
+    return (stars.round() - score).var() - (stars - score).var()
+
+
+def slope(score, stars):
+    return np.polyfit(score, stars, 1)[0]
+
+
 class Fitted(NamedTuple):
     """As much of `recipes.Fitted` as a checker asks for."""
 
@@ -78,6 +90,8 @@ class Fitted(NamedTuple):
     def parameters(self):
         return self.model.count_params()
 
+
+ROW = np.random.default_rng(1).normal(size=(4, 8))
 
 FITTED = Fitted(FIELDS, models.deep_fm_model(features=FIELDS, k=4, dnn_dim=(5,))[-1])
 
@@ -280,14 +294,16 @@ ANSWERS = {
         lambda s, c, b: s * b * np.log1p(c): "multiplied",
     },
     "12.2": {
-        lambda t, W, c: t @ W + c: None,
-        lambda t, W, c: t @ W: "constants",
-        lambda t, W, c: c - t @ W: "sign",
-    },
-    "12.3": {
         lambda n, m: min(1, n / m): None,
         lambda n, m: n / m: "more films than",
         lambda n, m: 1 / m: "first place",
+    },
+    "12.3": {
+        lambda rows, films, days: late(rows, 86400 * days).reindex(films, fill_value=0): None,
+        lambda rows, films, days: late(rows, days).reindex(films, fill_value=0): "in seconds",
+        lambda rows, films, days: rows.mid.value_counts().reindex(films, fill_value=0): "all rows",
+        lambda rows, films, days: late(rows, 86400 * days).reindex(films): "NaN",
+        lambda rows, films, days: late(rows, 86400 * days): "shape",
     },
     "12.4": {
         Given(0.75, even=0.6, weighted=0.15): None,
@@ -311,6 +327,52 @@ ANSWERS = {
         lambda grid, drawn, seeds: (int(np.prod(grid)) + drawn) * seeds: None,
         lambda grid, drawn, seeds: (sum(grid) + drawn) * seeds: "multiplied",
         lambda grid, drawn, seeds: int(np.prod(grid)) * seeds + drawn: "the drawn ones too",
+    },
+    "14.1": {
+        Given((-3, 5), user=(1, 2), film=(3, 1), shift=(1, 0)): None,
+        Given((3, 5), user=(1, 2), film=(3, 1), shift=(1, 0)): "take it back",
+        Given((-1, 5), user=(1, 2), film=(3, 1), shift=(1, 0)): "of the film, not",
+        Given((-3, 8), user=(1, 2), film=(3, 1), shift=(1, 0)): "with the shift",
+        Given((-3, -5), user=(1, 2), film=(3, 1), shift=(1, 0)): "not one",
+        Given(-3, user=(1, 2), film=(3, 1), shift=(1, 0)): "two numbers",
+    },
+    "14.2": {
+        lambda noise, wanted: int(np.ceil((noise / wanted) ** 2)): None,
+        lambda noise, wanted: noise / wanted: "root",
+        lambda noise, wanted: (wanted / noise) ** 2: "upside down",
+        lambda noise, wanted: noise / wanted**2: "square of the noise",
+    },
+    "14.3": {
+        lambda score, stars: (grown(score, stars), slope(score, stars.round().clip(1, 5))): None,
+        lambda score, stars: (grown(score, stars), slope(score, stars.round())): "not been cut off",
+        lambda score, stars: ((stars.round() - score).var(), slope(score, stars.round().clip(1, 5))): "whole",
+        lambda score, stars: (
+            (stars.round() - stars).var(),
+            slope(score, stars.round().clip(1, 5)),
+        ): "changes",
+        lambda score, stars: (
+            grown(score, stars),
+            slope(stars.round().clip(1, 5), score),
+        ): "rise of the score",
+        lambda score, stars: grown(score, stars): "shape",
+    },
+    "15.1": {
+        Given((48 / 9, 8 / 3), ratings=(1, 3, 5), constant=3): None,
+        Given((0, 8 / 3), ratings=(1, 3, 5), constant=3): "its own rating",
+        Given((48, 24), ratings=(1, 3, 5), constant=3): "sum of the squares",
+        Given((48 / 9, 8), ratings=(1, 3, 5), constant=3): "as many squares",
+        Given(48 / 9, ratings=(1, 3, 5), constant=3): "two numbers",
+    },
+    "15.2": {
+        Given(0.71, vectors=ROW): None,
+        Given(0.5, vectors=ROW): "a quarter",
+        Given(1.41, vectors=ROW): "longer",
+    },
+    "15.3": {
+        Given(1, batch=1600): None,
+        Given(2, batch=1600): "other rows as well",
+        Given(1600, batch=1600): "was trained",
+        Given(0.5, batch=1600): "whole number",
     },
     "gallery.1": {
         lambda e, s: e - pd.Series(e).groupby(s).transform("mean"): None,
