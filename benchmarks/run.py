@@ -415,7 +415,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--systems",
         nargs="+",
-        default=[name for name in COMPARED if name.removeprefix("DeepFM full, ") not in CHANGES],
         choices=COMPARED,
         help="rmse; by default all but the changes to the full model, which are for --splits valid",
     )
@@ -429,6 +428,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     options.tasks = options.tasks or list(TASKS)
+    options.systems = options.systems or [
+        name for name in COMPARED if options.confirm or name.removeprefix("DeepFM full, ") not in CHANGES
+    ]
     if unknown := set(options.tasks) - set(TASKS):
         parser.error(f"no task {', '.join(sorted(unknown))}; there are {', '.join(TASKS)}")
     return options

@@ -350,6 +350,7 @@ def test_rows_of_other_code_stand_if_one_of_them_comes_out_again(started, monkey
         [
             *(stored("FM", f"random {seed}", 1.0, 10.0 - seed) for seed in (1, 2)),
             stored("DeepFM full", "time 3", 1.0001, 5.0),
+            stored("DeepFM full, k = 40", "valid 1", 1.0, 5.0),
             stored("DeepFM full, mean of 5", "random 1", 0.9, 5.0),
             *(stored("Wide & Deep", f"random {seed}", 1.001, 5.0 * seed) for seed in (1, 2)),
             results.row("rmse", "DeepFM repaired", "ml-1m, random 1", "rmse", [7.0], 1.0, MACHINE),
@@ -359,7 +360,12 @@ def test_rows_of_other_code_stand_if_one_of_them_comes_out_again(started, monkey
     monkeypatch.setattr(results, "read", lambda _=file, read=results.read: read(file))
     monkeypatch.setattr(results.renew, "__defaults__", (file,))
     assert run.main(["--confirm"]) == 1
-    assert {name for name, *_ in started} == {"FM random 2", "DeepFM full time 3", "Wide & Deep random 1"}
+    assert {name for name, *_ in started} == {
+        "FM random 2",
+        "DeepFM full time 3",
+        "DeepFM full, k = 40 valid 1",
+        "Wide & Deep random 1",
+    }
     assert "measure anew: Wide & Deep\n" in capsys.readouterr().out
     assert [(one["system"], one["data"]) for one in results.read() if one["digest"] == "of old code"] == [
         ("Wide & Deep", "ml-1m, random 2")
