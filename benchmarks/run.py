@@ -47,14 +47,23 @@ COMPARED = {
     "DeepFM full, no time": ("book_rmse", {"model": "full, no time"}),
     "DeepFM full": ("book_rmse", {"model": "full", "members": 5}),
     "DeepFM full, weaker penalties": ("book_rmse", {"model": "full, weaker penalties", "members": 5}),
-    "DeepFM full, tail average": ("book_rmse", {"model": "full, tail average", "members": 5}),
+    "DeepFM full, in branches": ("book_rmse", {"model": "full, in branches", "members": 2}),
+    "DeepFM full, in branches, weaker penalties": (
+        "book_rmse",
+        {"model": "full, in branches, weaker penalties", "members": 4},
+    ),
+    "DeepFM full, in branches, all cores": (
+        "book_rmse",
+        {"model": "full, in branches, weaker penalties", "members": 4, "all_cores": True},
+    ),
     **{
         f"DeepFM {name}": ("book_rmse", {"model": name, "members": 2})
         for name in (
-            "full, 20 epochs, tail average",
             "full, no history or time, release year",
-            "full, no history or time, release year, tail average",
-            "full, no history or time, release year, 20 epochs, tail average",
+            "full, no day, expected stars",
+            "full, no day, release year, five lengths",
+            "full, no day, two branches",
+            "full, no day, three branches",
         )
     },
     **{f"DeepFM full, {what}": ("book_rmse", {"model": f"full, {what}", "members": 2}) for what in CHANGES},

@@ -694,39 +694,22 @@ def test_every_change_to_the_full_model_changes_its_recipe_and_names_fields_that
         assert all(factor >= 0 for factor in recipes._factors(recipe["penalty"], fields, 1).values()), what
 
 
-def test_a_model_without_a_field_does_not_look_at_it():
+def test_the_ordered_head_gives_expected_stars():
     from benchmarks.systems import book_rmse
-    from deepfm_helpers import datasets
+    from deepfm_helpers import builders, datasets, recipes
 
     data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_000, seed=3)
     rows = datasets.join(data.ratings, data.movies, data.users)
-    recipe = book_rmse.recipes.changed(
-        book_rmse.FULL, {"training": {"epochs": 2}, "history": {"components": 8}}
-    )
-    blind = book_rmse.recipes.fit(recipe, data, rows, 1, book_rmse.without("day"))
-    seeing = book_rmse.recipes.fit(recipe, data, rows, 1)
-    names = [field.name for field in blind.fields]
-    x = [field.encode(rows) for field in blind.fields]
-    moved = [a if name != "day" else np.ones_like(a) for name, a in zip(names, x, strict=True)]
-    score = [book_rmse.evaluation.predict(made.model, ids) for made in (blind, seeing) for ids in (x, moved)]
-    assert np.array_equal(score[0], score[1])
-    assert not np.array_equal(score[2], score[3])
-    days = blind.fields[names.index("day")].size
-    assert seeing.parameters > blind.parameters + days
-
-
-def test_a_tail_average_is_the_mean_of_the_weights_after_the_epochs_left_out():
-    from benchmarks.systems import book_rmse
-    from deepfm_helpers._keras import keras
-
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    kept = book_rmse.TailAverage(skipped=1)
-    seen = []
-    see = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: seen.append(model.get_weights()[0].item())
-    )
-    model.compile("sgd", "mse")
-    x = np.arange(6.0)[:, None]
-    model.fit(x, 2 * x, batch_size=2, epochs=3, shuffle=False, verbose=0, callbacks=[see, kept])
-    assert model.get_weights()[0].item() == pytest.approx(np.mean(seen[3:]))
-    assert len(seen) == 9
+    recipe = recipes.changed(recipes.WITHOUT_HISTORY, {"training": {"epochs": 3}})
+    made = recipes.fit(recipe, data, rows, 1, book_rmse.expected_stars(builders.deep_fm))
+    x = [field.encode(rows) for field in made.fields]
+    stars = book_rmse.evaluation.predict(made.model, x)
+    assert (stars > 1).all()
+    assert (stars < 5).all()
+    assert np.ptp(stars) > 0.1
+    head = made.model.layers[-1]
+    scores = np.array([[-50.0], [0.0], [50.0]], "float32")
+    at_start = [1.0, 1 + (1 / (1 + np.exp([-2.6, -1.5, -0.2, 1.3]))).sum(), 5.0]
+    head.thresholds.assign([-2.6, -1.5, -0.2, 1.3])
+    np.testing.assert_allclose(np.array(head(scores))[:, 0], at_start, atol=1e-5)
+    assert abs(at_start[1] - 3.5) < 0.02

@@ -7,7 +7,6 @@ entry.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import pandas as pd
 from benchmarks import splits
 from benchmarks.changes import CHANGES
 from benchmarks.systems import protocol
-from deepfm_helpers import datasets, evaluation, models, recipes
+from deepfm_helpers import builders, datasets, evaluation, models, recipes
 from deepfm_helpers._keras import keras
 from deepfm_helpers.features import Cross
 
@@ -52,60 +51,41 @@ def wide_deep(features, **options) -> keras.Model:
     return models.wide_deep_model([f for f in features if f not in crosses], crosses, **options)
 
 
-def without(*names: str) -> Callable:
-    """Return a function that builds a DeepFM with inputs for all fields, of which it does not read those named."""
+@keras.saving.register_keras_serializable(package="benchmarks")
+class ExpectedStars(keras.layers.Layer):
+    """The expected stars of an ordered logit (McCullagh 1980): 1 + the sum of σ(1.6 · score − threshold).
 
-    def build(features, table_l2, **options) -> keras.Model:
-        read = [field.name not in names for field in features]
-        inputs = models.define_input_layers(features)
-        penalties = {name: factor for name, factor in table_l2.items() if name not in names}
-        fields = list(compress(features, read))
-        model = models.deep_fm_model(features=fields, table_l2=penalties, **options)[-1]
-        return keras.Model(inputs, model(list(compress(inputs, read))))
-
-    return build
-
-
-class TailAverage(keras.callbacks.Callback):
-    """Leaves the model with the mean of its weights, as it meets them after the first `skipped` epochs.
-
-    The running mean of `training.train` still holds a part of the first weights; this mean holds none.
+    The four thresholds are trained. They begin where a score of 0 means 3.5 stars and where, near 0, one unit of the
+    score is worth about one star, so that the penalties of a recipe keep their meaning.
     """
 
-    def __init__(self, skipped: int):
-        super().__init__()
-        self.skipped = skipped
+    def build(self, shape):
+        start = keras.ops.convert_to_tensor([-2.6, -1.5, -0.2, 1.3])
+        self.thresholds = self.add_weight(shape=(4,), initializer=lambda *_, **__: start, name="thresholds")
 
-    def on_train_begin(self, logs=None):
-        self.met, self.total = 0, None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.counts = epoch >= self.skipped
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.counts:
-            weights = [
-                keras.ops.convert_to_numpy(w).astype("float64") for w in self.model.trainable_variables
-            ]
-            self.total = [a + b for a, b in zip(self.total, weights, strict=True)] if self.met else weights
-            self.met += 1
-
-    def on_train_end(self, logs=None):
-        for weight, total in zip(self.model.trainable_variables, self.total, strict=True):
-            weight.assign(total / self.met)
+    def call(self, score):
+        return 1.0 + keras.ops.sum(keras.ops.sigmoid(1.6 * score - self.thresholds), -1, keepdims=True)
 
 
-def tail_average(made: dict, epochs: int) -> Callable:
-    """Return a model that follows a recipe, with the mean of all weights after four epochs as its own."""
-    training = {"epochs": epochs, "averaging": 0.0, "callbacks": [TailAverage(4)]}
-    return recipe(recipes.changed(made, {"training": training}))
+def expected_stars(build: Callable) -> Callable:
+    """Return a function that builds a model with the head `ExpectedStars`."""
+
+    def ordered(mean_rating, **options) -> keras.Model:
+        model = build(mean_rating=0.0, **options)
+        return keras.Model(model.inputs, ExpectedStars()(model.output))
+
+    return ordered
 
 
 FULL, SIDE = recipes.FULL, recipes.WITHOUT_HISTORY
 # For a mean of many models: each fits its rows more closely, and the errors are less alike.
-WEAKER = recipes.changed(FULL, {"penalty": {"times": 0.7}})
+LESS = {"penalty": {"times": 0.7}}
+WEAKER = recipes.changed(FULL, LESS)
 NO_STRETCHES = {name: FULL[name] for name in FULL if name != "stretches"}
 YEAR = recipes.changed(SIDE, CHANGES["release year"])
+MORE = recipes.changed(FULL, CHANGES["release year"], CHANGES["five lengths of stretches"])
+NO_DAY = builders.without("day")
+IN_BRANCHES = builders.without("day", build=builders.branched(3))
 PAIRS_ONLY = {name: value for name, value in FULL["model"].items() if not name.startswith("dnn")}
 MODELS = {
     "constant": constant,
@@ -120,15 +100,17 @@ MODELS = {
     "full, weaker penalties": recipe(WEAKER),
     "full, no history or time": recipe(SIDE),
     "full, no stretches": recipe(NO_STRETCHES),
-    "full, no day": recipe(FULL, without("day")),
-    "full, no rated or raters": recipe(FULL, without("rated", "raters")),
-    "full, no day or stretches": recipe(NO_STRETCHES, without("day")),
-    "full, no time": recipe(NO_STRETCHES, without("day", "since_first")),
-    "full, tail average": tail_average(FULL, 10),
-    "full, 20 epochs, tail average": tail_average(FULL, 20),
+    "full, no day": recipe(FULL, NO_DAY),
+    "full, no rated or raters": recipe(FULL, builders.without("rated", "raters")),
+    "full, no day or stretches": recipe(NO_STRETCHES, NO_DAY),
+    "full, no time": recipe(NO_STRETCHES, builders.without("day", "since_first")),
     "full, no history or time, release year": recipe(YEAR),
-    "full, no history or time, release year, tail average": tail_average(YEAR, 10),
-    "full, no history or time, release year, 20 epochs, tail average": tail_average(YEAR, 20),
+    "full, no day, expected stars": recipe(FULL, expected_stars(NO_DAY)),
+    "full, no day, release year, five lengths": recipe(MORE, NO_DAY),
+    "full, no day, two branches": recipe(FULL, builders.without("day", build=builders.branched(2))),
+    "full, no day, three branches": recipe(FULL, IN_BRANCHES),
+    "full, in branches": recipe(MORE, IN_BRANCHES),
+    "full, in branches, weaker penalties": recipe(recipes.changed(MORE, LESS), IN_BRANCHES),
     **{f"full, {what}": recipe(recipes.changed(FULL, change)) for what, change in CHANGES.items()},
 }
 
