@@ -47,14 +47,10 @@ COMPARED = {
     "DeepFM full, no time": ("book_rmse", {"model": "full, no time"}),
     "DeepFM full": ("book_rmse", {"model": "full", "members": 5}),
     "DeepFM full, weaker penalties": ("book_rmse", {"model": "full, weaker penalties", "members": 5}),
-    "DeepFM full, in branches": ("book_rmse", {"model": "full, in branches", "members": 2}),
-    "DeepFM full, in branches, weaker penalties": (
-        "book_rmse",
-        {"model": "full, in branches, weaker penalties", "members": 4},
-    ),
+    "DeepFM full, in branches": ("book_rmse", {"model": "full, in branches", "members": 4}),
     "DeepFM full, in branches, all cores": (
         "book_rmse",
-        {"model": "full, in branches, weaker penalties", "members": 4, "all_cores": True},
+        {"model": "full, in branches", "members": 4, "all_cores": True},
     ),
     **{
         f"DeepFM {name}": ("book_rmse", {"model": name, "members": 2})
@@ -63,7 +59,7 @@ COMPARED = {
             "full, no day, expected stars",
             "full, no day, release year, five lengths",
             "full, no day, two branches",
-            "full, no day, three branches",
+            "full, no day, 14 epochs",
         )
     },
     **{f"DeepFM full, {what}": ("book_rmse", {"model": f"full, {what}", "members": 2}) for what in CHANGES},
