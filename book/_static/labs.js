@@ -111,7 +111,7 @@
   function sameOrder(lab, { constant, weights, users, genres, moved }) {
     const films = Object.keys(genres);
     const left = 1.6, right = 8.4, bottom = 12.6, star = 2; // of the picture; a star is so high
-    const svg = node("svg", { viewBox: "0 0 13.2 12.4", class: "lab-plane", role: "img" });
+    const svg = node("svg", { viewBox: "0 0.9 13.2 11.5", class: "lab-plane", role: "img" });
     const result = spoken();
     const sliders = moved.map((name) => slider(name, weights[name], 1, 0.1, show));
     const height = (score) => bottom - star * score;
@@ -125,7 +125,8 @@
       svg.append(node("text", { class: "lab-tick", x, y: height(0.3), "text-anchor": "middle" }, users[i]));
     });
     const lines = films.map((film, i) => {
-      const parts = [node("line", { x1: left, x2: right }), ...[left, right].map((cx) => node("circle", { cx, r: 0.26 }))];
+      const ends = [left, right].map((cx) => node("circle", { cx, r: 0.26 }));
+      const parts = [node("line", { x1: left, x2: right }), ...ends];
       const label = node("text", { class: "lab-label", x: right + 0.6 }, film);
       svg.append(node("g", { class: i ? "lab-b" : "lab-a" }, ...parts, label));
       return { parts, label };
@@ -147,18 +148,21 @@
       const said = users.map((user, j) => {
         const order = [0, 1].sort((a, b) => scores[b][j] - scores[a][j]);
         const sign = scores[0][j] === scores[1][j] ? "=" : ">";
-        return `${user}: ${order.map((i) => `${films[i]} ${number(scores[i][j], 1)}`).join(` ${sign} `)}`;
+        return `${user}: ${order.map((i) => `${films[i]} ${scores[i][j].toFixed(1)}`).join(` ${sign} `)}`;
       });
-      const apart = users.map((_, j) => number(Math.abs(scores[0][j] - scores[1][j]), 1));
+      const apart = users.map((_, j) => Math.abs(scores[0][j] - scores[1][j]).toFixed(1));
       result.replaceChildren(
         ...said.map((text) => node("span", {}, text)),
-        node("span", {}, "The films are ", node("b", {}, apart[0]), ` stars apart for ${users[0]}, and `,
-          node("b", {}, apart[1]), ` for ${users[1]}.`),
+        node(
+          "span", {},
+          "The films are ", node("b", {}, apart[0]), ` stars apart for ${users[0]} and `,
+          node("b", {}, apart[1]), ` for ${users[1]}.`,
+        ),
       );
-      svg.setAttribute("aria-label", `Two lines from ${users[0]} to ${users[1]}, one for each film. ${said.join("; ")}`);
+      svg.setAttribute("aria-label", `A line from ${users.join(" to ")} for each film. ${said.join("; ")}`);
     }
     lab.append(
-      node("p", {}, `Stars that ${users.join(" and ")} give. Move two of the weights:`),
+      node("p", {}, `The scores of ${users.join(" and ")}, in stars. Move two of the weights.`),
       node("div", { class: "lab-columns" }, svg, node("div", {}, ...sliders.map(({ label }) => label), result)),
     );
     show();
@@ -197,9 +201,12 @@
       const whole = dot(total, total);
       result.replaceChildren(
         node("span", {}, `Dark, the ${pairs.length} pairs: ${terms} = `, node("b", {}, number(sum))),
-        node("span", {}, `The sum of the vectors: (${total.map((x) => number(x)).join(", ")}); its square: ${number(whole)}`),
+        node("span", {}, `All, the square of the sum (${total.map((x) => number(x)).join(", ")}): ${number(whole)}`),
         node("span", {}, `Grey, the sum of the squares: ${number(diagonal)}`),
-        node("span", {}, `½ (${number(whole)} − ${number(diagonal)}) = `, node("b", {}, number((whole - diagonal) / 2))),
+        node(
+          "span", {},
+          `½ (${number(whole)} − ${number(diagonal)}) = `, node("b", {}, number((whole - diagonal) / 2)),
+        ),
       );
     }
     lab.append(
@@ -293,38 +300,40 @@
     show();
   }
 
-  // Chapter 5: stars over the sum s of three signs, to be met by what pairs can draw, or three ReLU (equation eq-zigzag).
+  // Chapter 5: stars over the sum s of three signs, to be met by what pairs draw, or three ReLUs (equation eq-zigzag).
   function bends(lab, { s: sums, stars, biases }) {
-    const wide = 1.7, high = 1.5, edge = 3.6; // of the picture
+    const wide = 1.5, high = 1.5, edge = 3.5; // of the picture
     const svg = node("svg", { viewBox: "-6.6 -6 13.2 12", class: "lab-plane", role: "img" });
     const result = spoken();
     const signed = (x) => `${x < 0 ? "−" : "+"} ${Math.abs(x)}`;
     const models = {
-      "single weights and pairs": {
-        constant: () => 1, "each sign, together s": (s) => s, "each pair, together ½ (s² − 3)": (s) => (s * s - 3) / 2,
-      },
-      "three hidden units": {
-        constant: () => 1,
-        ...Object.fromEntries(biases.map((b) => [`max(0, s ${signed(b)})`, (s) => Math.max(0, s + b)])),
-      },
+      "single weights and pairs": { s: (s) => s, "½ (s² − 3), the pairs": (s) => (s * s - 3) / 2 },
+      "three hidden units": Object.fromEntries(
+        biases.map((b) => [`max(0, s ${signed(b)})`, (s) => Math.max(0, s + b)]),
+      ),
     };
     const parts = Object.entries(models).map(([name, terms]) => {
-      const sliders = Object.keys(terms).map((term) => slider(term, 0, 3, 0.5, show));
+      const sliders = [...Object.keys(terms).map((term) => `weight of ${term}`), "constant"].map((label) =>
+        slider(label, 0, 3, 0.5, show),
+      );
       const group = node("div", { role: "group", "aria-label": name }, ...sliders.map(({ label }) => label));
-      const output = (s) => Object.values(terms).reduce((y, f, i) => y + sliders[i].handle.valueAsNumber * f(s), 0);
+      const output = (s) =>
+        [...Object.values(terms), () => 1].reduce((y, f, i) => y + sliders[i].handle.valueAsNumber * f(s), 0);
       const button = node("button", { type: "button", class: "lab-bit", onclick: () => choose(name) }, name);
       return { name, group, output, button };
     });
     let chosen = parts[0];
 
+    const tick = (x, y, text, anchor) => node("text", { class: "lab-tick", x, y, "text-anchor": anchor }, text);
+    const ticks = [tick(0, 5.75, "s", "middle")];
     for (const x of [-3, -1, 1, 3]) {
       svg.append(node("line", { class: "lab-grid", x1: wide * x, x2: wide * x, y1: -5, y2: 5 }));
-      svg.append(node("text", { class: "lab-tick", x: wide * x, y: 5.75, "text-anchor": "middle" }, number(x)));
+      ticks.push(tick(wide * x, 5.75, number(x), "middle"));
     }
-    svg.append(node("text", { class: "lab-tick", x: 0, y: 5.75, "text-anchor": "middle" }, "s"));
     for (const y of [-3, -2, -1, 0, 1, 2, 3]) {
       const kind = y ? "lab-grid" : "lab-axis";
       svg.append(node("line", { class: kind, x1: -wide * edge, x2: wide * edge, y1: -high * y, y2: -high * y }));
+      ticks.push(tick(-wide * edge - 0.3, -high * y + 0.25, number(y), "end"));
     }
     const curve = node("path", { class: "lab-curve" });
     const points = [...new Set(sums)].map((s) => ({ s, y: stars[sums.indexOf(s)] }));
@@ -333,6 +342,7 @@
       node("g", { class: "lab-sum" }, ...misses),
       curve,
       ...points.map(({ s, y }) => node("circle", { class: "lab-point", cx: wide * s, cy: -high * y, r: 0.3 })),
+      ...ticks,
     );
     function choose(name) {
       chosen = parts.find((part) => part.name === name);
@@ -345,19 +355,20 @@
       }
       const at = (s) => Math.min(40, Math.max(-40, -high * chosen.output(s))); // far outside of the picture at most
       const xs = Array.from({ length: 145 }, (_, i) => edge * (i / 72 - 1));
-      curve.setAttribute("d", xs.map((s, i) => `${i ? "L" : "M"}${(wide * s).toFixed(2)} ${at(s).toFixed(2)}`).join(""));
+      curve.setAttribute("d", `M${xs.map((s) => `${(wide * s).toFixed(2)} ${at(s).toFixed(2)}`).join("L")}`);
       points.forEach(({ s }, i) => misses[i].setAttribute("y2", at(s)));
       const errors = sums.map((s, i) => chosen.output(s) - stars[i]);
       const rmse = Math.sqrt(errors.reduce((sum, e) => sum + e * e, 0) / errors.length);
       const met = errors.filter((e) => e === 0).length;
       result.replaceChildren(
-        node("span", {}, "Error over the rows: ", node("b", {}, rmse.toFixed(2)), " stars"),
-        node("span", {}, `Met: `, node("b", {}, `${met}`), ` of ${errors.length} rows`),
+        node("span", {}, "Error (RMSE): ", node("b", {}, rmse.toFixed(2)), " stars"),
+        node("span", {}, "Rows met: ", node("b", {}, `${met}`), ` of ${errors.length}`),
       );
-      svg.setAttribute("aria-label", `A line over s, and ${points.length} points: ${points.map(({ s, y }) =>
-        `at ${number(s)} the stars are ${number(y)} and the line is at ${number(chosen.output(s))}`).join("; ")}`);
+      const told = points.map(({ s, y }) => `at s = ${number(s)}, ${number(y)} and ${number(chosen.output(s))}`);
+      svg.setAttribute("aria-label", `Stars and the output of the model: ${told.join("; ")}`);
     }
     lab.append(
+      node("p", {}, "Choose a model and move its weights until its line meets the circles, the stars."),
       node("div", { class: "lab-bits", role: "group", "aria-label": "Model" }, ...parts.map(({ button }) => button)),
       node("div", { class: "lab-columns" }, svg, node("div", {}, ...parts.map(({ group }) => group), result)),
     );
