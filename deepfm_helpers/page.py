@@ -46,7 +46,8 @@ def lab(name: str, figure: str, **values: object) -> None:
 
     Args:
         name: a lab of ``book/_static/labs.js``.
-        figure: name of the figure that the lab replaces, such as ``fig-two-vectors``.
+        figure: name of the figure that the lab replaces, such as ``fig-two-vectors``; if what has that name is no
+            figure, such as ``equation-eq-same-order``, the lab follows it.
         **values: what the lab shows, in values that :func:`deepfm_helpers.records.record` takes.
     """
     data = escape(json.dumps(plain(values)), quote=True)

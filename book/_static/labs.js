@@ -1,6 +1,6 @@
 // Small things to play with. `page.lab` in a notebook leaves an empty <div class="lab">; the lab named there takes
-// the place of the figure named there. Without JavaScript, and in print, the figure stays. A page that loads a script
-// of its own may add a lab to `labs`.
+// the place of the figure named there, or follows what else has that name. Without JavaScript, and in print, the figure
+// stays. A page that loads a script of its own may add a lab to `labs`.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
 
@@ -24,6 +24,40 @@
   /** A number as the book prints it: a true minus, no trailing zeros. */
   function number(x, digits = 2) {
     return String(Number(x.toFixed(digits)) + 0).replace("-", "−");
+  }
+
+  /** A slider under its name and its number; `show` is called when it moves. */
+  function slider(name, value, limit, step, show) {
+    const shown = node("b");
+    const handle = input("range", {
+      min: -limit, max: limit, step, value, "aria-label": name,
+      oninput: () => { say(); show(); },
+    });
+    const say = () => { shown.textContent = number(handle.valueAsNumber); };
+    say();
+    return { handle, label: node("label", { class: "lab-slider" }, node("span", {}, `${name}: `, shown), handle) };
+  }
+
+  /** Two fields for the vector `name`, which `move` changes; `vector()` is what it is now, and `set` writes it. */
+  function vectorFields(name, { limit, step }, vector, move) {
+    const fields = ["first", "second"].map((which, i) =>
+      input("number", {
+        step, min: -limit, max: limit, "aria-label": `${which} number of ${name}`,
+        oninput: (event) => {
+          if (!event.target.validity.valid || event.target.value === "") return;
+          const to = [...vector()];
+          to[i] = event.target.valueAsNumber;
+          move(to);
+        },
+        onchange: (event) => { event.target.value = vector()[i]; },
+      }),
+    );
+    function set() {
+      fields.forEach((field, i) => {
+        if (field !== document.activeElement || field.valueAsNumber !== vector()[i]) field.value = vector()[i];
+      });
+    }
+    return { line: node("p", { class: "lab-vector" }, `${name} = (`, fields[0], ", ", fields[1], ")"), set };
   }
 
   /** A line that screen readers read out when it changes. */
@@ -57,6 +91,7 @@
       const kept = known.slice(-places); // cut from the front
       const row = [...kept.map((name) => ids[name]), ...Array(places - kept.length).fill(0)];
       const lost = written.filter((name) => !kept.includes(name));
+      names.forEach((name, i) => buttons[i].classList.toggle("lab-lost", lost.includes(name)));
       const why = (name) => `${name} (${ids[name] > largest ? "too rare for an id" : "no place: cut from the front"})`;
       facts.replaceChildren();
       fact("In the file", written.join("|") || "nothing yet: press a genre");
@@ -72,13 +107,125 @@
     show();
   }
 
+  // Chapter 3: scores of films by two users are sums of weights (equation eq-first-order), of which two can be moved.
+  function sameOrder(lab, { constant, weights, users, genres, moved }) {
+    const films = Object.keys(genres);
+    const left = 1.6, right = 8.4, bottom = 12.6, star = 2; // of the picture; a star is so high
+    const svg = node("svg", { viewBox: "0 0.9 13.2 11.5", class: "lab-plane", role: "img" });
+    const result = spoken();
+    const sliders = moved.map((name) => slider(name, weights[name], 1, 0.1, show));
+    const height = (score) => bottom - star * score;
+
+    for (let i = 1; i <= 5; i += 1) {
+      svg.append(node("line", { class: "lab-grid", x1: left, x2: right, y1: height(i), y2: height(i) }));
+      svg.append(node("text", { class: "lab-tick", x: left - 0.4, y: height(i) + 0.25, "text-anchor": "end" }, `${i}`));
+    }
+    [left, right].forEach((x, i) => {
+      svg.append(node("line", { class: "lab-axis", x1: x, x2: x, y1: height(5.6), y2: height(0.9) }));
+      svg.append(node("text", { class: "lab-tick", x, y: height(0.3), "text-anchor": "middle" }, users[i]));
+    });
+    const lines = films.map((film, i) => {
+      const ends = [left, right].map((cx) => node("circle", { cx, r: 0.26 }));
+      const parts = [node("line", { x1: left, x2: right }), ...ends];
+      const label = node("text", { class: "lab-label", x: right + 0.6 }, film);
+      svg.append(node("g", { class: i ? "lab-b" : "lab-a" }, ...parts, label));
+      return { parts, label };
+    });
+    function show() {
+      const weight = (name) => sliders[moved.indexOf(name)]?.handle.valueAsNumber ?? weights[name];
+      const mean = (names) => names.reduce((sum, name) => sum + weight(name), 0) / names.length;
+      const score = (user, film) => constant + weight(user) + weight(film) + mean(genres[film]);
+      const scores = films.map((film) => users.map((user) => Number(score(user, film).toFixed(6))));
+      lines.forEach(({ parts: [line, ...ends], label }, i) => {
+        users.forEach((_, j) => {
+          line.setAttribute(`y${j + 1}`, height(scores[i][j]));
+          ends[j].setAttribute("cy", height(scores[i][j]));
+        });
+        const above = scores[i][1] > scores[1 - i][1] || (i === 0 && scores[0][1] === scores[1][1]);
+        const close = Math.max(0, 0.8 - star * Math.abs(scores[0][1] - scores[1][1])) / 2; // labels keep apart
+        label.setAttribute("y", height(scores[i][1]) + 0.25 + (above ? -close : close));
+      });
+      const said = users.map((user, j) => {
+        const order = [0, 1].sort((a, b) => scores[b][j] - scores[a][j]);
+        const sign = scores[0][j] === scores[1][j] ? "=" : ">";
+        return `${user}: ${order.map((i) => `${films[i]} ${scores[i][j].toFixed(1)}`).join(` ${sign} `)}`;
+      });
+      const apart = users.map((_, j) => Math.abs(scores[0][j] - scores[1][j]).toFixed(1));
+      result.replaceChildren(
+        ...said.map((text) => node("span", {}, text)),
+        node(
+          "span", {},
+          "The films are ", node("b", {}, apart[0]), ` stars apart for ${users[0]} and `,
+          node("b", {}, apart[1]), ` for ${users[1]}.`,
+        ),
+      );
+      svg.setAttribute("aria-label", `A line from ${users.join(" to ")} for each film. ${said.join("; ")}`);
+    }
+    lab.append(
+      node("p", {}, `The scores of ${users.join(" and ")}, in stars. Move two of the weights.`),
+      node("div", { class: "lab-columns" }, svg, node("div", {}, ...sliders.map(({ label }) => label), result)),
+    );
+    show();
+  }
+
+  // Chapter 4: all dot products in a square, and the sum of the pairs two ways (equation eq-fm-fast).
+  function square(lab, { names, vectors: start }) {
+    const vectors = start.map((v) => [...v]);
+    const range = { limit: 3, step: 0.5 };
+    const dot = (v, w) => v[0] * w[0] + v[1] * w[1];
+    const kind = (i, j) => (i < j ? "lab-pair" : i > j ? "lab-again" : "lab-self");
+    const cells = names.map((_, i) => names.map((_, j) => node("td", { class: kind(i, j) })));
+    const head = (name, scope) => node("th", { scope }, name);
+    const table = node(
+      "table", { class: "lab-square" },
+      node("thead", {}, node("tr", {}, node("td"), ...names.map((name) => head(name, "col")))),
+      node("tbody", {}, ...names.map((name, i) => node("tr", {}, head(name, "row"), ...cells[i]))),
+    );
+    const fields = names.map((name, i) =>
+      vectorFields(name, range, () => vectors[i], (to) => {
+        vectors[i] = to;
+        show();
+      }),
+    );
+    const result = spoken();
+
+    function show() {
+      const products = vectors.map((v) => vectors.map((w) => dot(v, w)));
+      products.forEach((row, i) => row.forEach((x, j) => { cells[i][j].textContent = number(x); }));
+      fields.forEach(({ set }) => set());
+      const total = vectors.reduce((sum, v) => [sum[0] + v[0], sum[1] + v[1]]);
+      const diagonal = products.reduce((sum, row, i) => sum + row[i], 0);
+      const pairs = products.flatMap((row, i) => row.slice(i + 1));
+      const sum = pairs.reduce((a, b) => a + b, 0);
+      const terms = pairs.map((x, i) => (i ? (x < 0 ? " − " : " + ") + number(Math.abs(x)) : number(x))).join("");
+      const whole = dot(total, total);
+      result.replaceChildren(
+        node("span", {}, `Dark, the ${pairs.length} pairs: ${terms} = `, node("b", {}, number(sum))),
+        node("span", {}, `All, the square of the sum (${total.map((x) => number(x)).join(", ")}): ${number(whole)}`),
+        node("span", {}, `Grey, the sum of the squares: ${number(diagonal)}`),
+        node(
+          "span", {},
+          `½ (${number(whole)} − ${number(diagonal)}) = `, node("b", {}, number((whole - diagonal) / 2)),
+        ),
+      );
+    }
+    lab.append(
+      node("p", {}, "Change the numbers of the vectors: halves from −3 to 3."),
+      node("div", { class: "lab-columns" }, table, node("div", {}, ...fields.map(({ line }) => line))),
+      result,
+    );
+    show();
+  }
+
   // Chapter 4: two vectors; their dot product two ways (equation eq-fm-fast for one pair).
   function twoVectors(lab, start) {
     const ends = { a: [...start.a], b: [...start.b] };
     const limit = 3, step = 0.5; // the sum reaches twice as far
     const svg = node("svg", { viewBox: "-6.6 -6.6 13.2 13.2", class: "lab-plane", role: "img" });
     const result = spoken();
-    const fields = {};
+    const fields = ["a", "b"].map((name) =>
+      vectorFields(name, { limit, step }, () => ends[name], (to) => move(name, to)),
+    );
 
     for (let i = -2 * limit; i <= 2 * limit; i += 1) {
       const kind = i ? "lab-grid" : "lab-axis";
@@ -104,27 +251,12 @@
       head.addEventListener("pointermove", (event) => {
         if (event.buttons !== 1 || !head.hasPointerCapture(event.pointerId)) return;
         const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-        move(name, at.x, -at.y);
+        move(name, [at.x, -at.y]);
       });
     }
-    function move(name, ...to) {
+    function move(name, to) {
       ends[name] = to.map((x) => Math.min(limit, Math.max(-limit, Math.round(x / step) * step)));
       show();
-    }
-    function coordinates(name) {
-      fields[name] = ["first", "second"].map((which, i) =>
-        input("number", {
-          step, min: -limit, max: limit, "aria-label": `${which} number of ${name}`,
-          oninput: (event) => {
-            if (!event.target.validity.valid || event.target.value === "") return;
-            const to = [...ends[name]];
-            to[i] = event.target.valueAsNumber;
-            move(name, ...to);
-          },
-          onchange: (event) => { event.target.value = ends[name][i]; },
-        }),
-      );
-      return node("p", { class: "lab-vector" }, `${name} = (`, fields[name][0], ", ", fields[name][1], ")");
     }
     function show() {
       const { a, b } = ends;
@@ -138,11 +270,7 @@
         label.setAttribute("x", Math.min(4.7, x + 0.45));
         label.setAttribute("y", Math.max(-5.9, -y - 0.4));
       }
-      for (const name of ["a", "b"]) {
-        fields[name].forEach((field, i) => {
-          if (field !== document.activeElement || field.valueAsNumber !== ends[name][i]) field.value = ends[name][i];
-        });
-      }
+      fields.forEach(({ set }) => set());
       const square = (v) => v[0] ** 2 + v[1] ** 2;
       const dot = a[0] * b[0] + a[1] * b[1];
       const squares = [sum, a, b].map(square);
@@ -167,7 +295,82 @@
     }
     lab.append(
       node("p", {}, "Move the two arrow heads, or type halves from −3 to 3."),
-      node("div", { class: "lab-columns" }, svg, node("div", {}, coordinates("a"), coordinates("b"), result)),
+      node("div", { class: "lab-columns" }, svg, node("div", {}, ...fields.map(({ line }) => line), result)),
+    );
+    show();
+  }
+
+  // Chapter 5: stars over the sum s of three signs, to be met by what pairs draw, or three ReLUs (equation eq-zigzag).
+  function bends(lab, { s: sums, stars, biases }) {
+    const wide = 1.5, high = 1.5, edge = 3.5; // of the picture
+    const svg = node("svg", { viewBox: "-6.6 -6 13.2 12", class: "lab-plane", role: "img" });
+    const result = spoken();
+    const signed = (x) => `${x < 0 ? "−" : "+"} ${Math.abs(x)}`;
+    const models = {
+      "single weights and pairs": { s: (s) => s, "½ (s² − 3), the pairs": (s) => (s * s - 3) / 2 },
+      "three hidden units": Object.fromEntries(
+        biases.map((b) => [`max(0, s ${signed(b)})`, (s) => Math.max(0, s + b)]),
+      ),
+    };
+    const parts = Object.entries(models).map(([name, terms]) => {
+      const sliders = [...Object.keys(terms).map((term) => `weight of ${term}`), "constant"].map((label) =>
+        slider(label, 0, 3, 0.5, show),
+      );
+      const group = node("div", { role: "group", "aria-label": name }, ...sliders.map(({ label }) => label));
+      const output = (s) =>
+        [...Object.values(terms), () => 1].reduce((y, f, i) => y + sliders[i].handle.valueAsNumber * f(s), 0);
+      const button = node("button", { type: "button", class: "lab-bit", onclick: () => choose(name) }, name);
+      return { name, group, output, button };
+    });
+    let chosen = parts[0];
+
+    const tick = (x, y, text, anchor) => node("text", { class: "lab-tick", x, y, "text-anchor": anchor }, text);
+    const ticks = [tick(0, 5.75, "s", "middle")];
+    for (const x of [-3, -1, 1, 3]) {
+      svg.append(node("line", { class: "lab-grid", x1: wide * x, x2: wide * x, y1: -5, y2: 5 }));
+      ticks.push(tick(wide * x, 5.75, number(x), "middle"));
+    }
+    for (const y of [-3, -2, -1, 0, 1, 2, 3]) {
+      const kind = y ? "lab-grid" : "lab-axis";
+      svg.append(node("line", { class: kind, x1: -wide * edge, x2: wide * edge, y1: -high * y, y2: -high * y }));
+      ticks.push(tick(-wide * edge - 0.3, -high * y + 0.25, number(y), "end"));
+    }
+    const curve = node("path", { class: "lab-curve" });
+    const points = [...new Set(sums)].map((s) => ({ s, y: stars[sums.indexOf(s)] }));
+    const misses = points.map(({ s, y }) => node("line", { x1: wide * s, x2: wide * s, y1: -high * y }));
+    svg.append(
+      node("g", { class: "lab-sum" }, ...misses),
+      curve,
+      ...points.map(({ s, y }) => node("circle", { class: "lab-point", cx: wide * s, cy: -high * y, r: 0.3 })),
+      ...ticks,
+    );
+    function choose(name) {
+      chosen = parts.find((part) => part.name === name);
+      show();
+    }
+    function show() {
+      for (const { button, group, name } of parts) {
+        button.setAttribute("aria-pressed", name === chosen.name);
+        group.hidden = name !== chosen.name;
+      }
+      const at = (s) => Math.min(40, Math.max(-40, -high * chosen.output(s))); // far outside of the picture at most
+      const xs = Array.from({ length: 145 }, (_, i) => edge * (i / 72 - 1));
+      curve.setAttribute("d", `M${xs.map((s) => `${(wide * s).toFixed(2)} ${at(s).toFixed(2)}`).join("L")}`);
+      points.forEach(({ s }, i) => misses[i].setAttribute("y2", at(s)));
+      const errors = sums.map((s, i) => chosen.output(s) - stars[i]);
+      const rmse = Math.sqrt(errors.reduce((sum, e) => sum + e * e, 0) / errors.length);
+      const met = errors.filter((e) => e === 0).length;
+      result.replaceChildren(
+        node("span", {}, "Error (RMSE): ", node("b", {}, rmse.toFixed(2)), " stars"),
+        node("span", {}, "Rows met: ", node("b", {}, `${met}`), ` of ${errors.length}`),
+      );
+      const told = points.map(({ s, y }) => `at s = ${number(s)}, ${number(y)} and ${number(chosen.output(s))}`);
+      svg.setAttribute("aria-label", `Stars and the output of the model: ${told.join("; ")}`);
+    }
+    lab.append(
+      node("p", {}, "Choose a model and move its weights until its line meets the circles, the stars."),
+      node("div", { class: "lab-bits", role: "group", "aria-label": "Model" }, ...parts.map(({ button }) => button)),
+      node("div", { class: "lab-columns" }, svg, node("div", {}, ...parts.map(({ group }) => group), result)),
     );
     show();
   }
@@ -207,15 +410,21 @@
     show();
   }
 
-  const BESIDE = ["shares"]; // the figure stays: it shows at a glance what the lab shows step by step
-  const labs = (window.labs = { "multi-hot": multiHot, "two-vectors": twoVectors, shares });
+  const BESIDE = ["bends", "shares"]; // the figure stays: it shows at a glance what the lab shows step by step
+  const labs = (window.labs = {
+    "multi-hot": multiHot, "same-order": sameOrder, square, "two-vectors": twoVectors, bends, shares,
+  });
 
   addEventListener("DOMContentLoaded", () => {
     for (const lab of document.querySelectorAll(".lab")) {
-      const figure = document.getElementById(lab.dataset.figure);
+      const place = document.getElementById(lab.dataset.figure);
       labs[lab.dataset.lab](lab, JSON.parse(lab.dataset.values), { node });
-      if (!BESIDE.includes(lab.dataset.lab)) figure.querySelector("img").classList.add("lab-static");
-      figure.prepend(lab);
+      if (place.tagName !== "FIGURE") {
+        place.after(lab);
+        continue;
+      }
+      if (!BESIDE.includes(lab.dataset.lab)) place.querySelector("img").classList.add("lab-static");
+      place.prepend(lab);
     }
   });
 })();

@@ -13,13 +13,17 @@ from deepfm_helpers import features
 pytestmark = pytest.mark.browser
 LABS = {
     "multi-hot": "notebooks/02_genre_multi_hot.html",
+    "same-order": "notebooks/03_first_order.html",
+    "square": "notebooks/04_second_order.html",
     "two-vectors": "notebooks/04_second_order.html",
+    "bends": "notebooks/05_deep_part.html",
     "shares": "notebooks/09_contributions.html",
 }
+IN_FIGURES = [name for name in LABS if name != "same-order"]
 DIGITS = str.maketrans("−", "-")
 
 
-@pytest.fixture(params=LABS)
+@pytest.fixture(params=IN_FIGURES)
 def lab(request, visit):
     with visit(LABS[request.param]) as page:
         yield page.locator(f'.lab[data-lab="{request.param}"]')
@@ -47,18 +51,32 @@ def test_a_lab_stands_in_its_figure_and_the_picture_returns_in_print(lab):
     picture = figure.locator("img")
     assert picture.get_attribute("alt")
     assert lab.is_visible()
-    assert picture.is_visible() == (lab.get_attribute("data-lab") == "shares")
+    assert picture.is_visible() == (lab.get_attribute("data-lab") in ("bends", "shares"))
     lab.page.emulate_media(media="print")
     assert not lab.is_visible()
     assert picture.is_visible()
 
 
-@pytest.mark.parametrize("name", LABS)
+@pytest.mark.parametrize("name", IN_FIGURES)
 def test_without_javascript_the_figure_stays(name, visit):
     with visit(LABS[name], java_script_enabled=False) as page:
         lab = page.locator(f'.lab[data-lab="{name}"]')
         assert not lab.is_visible()
         assert page.locator(f"#{lab.get_attribute('data-figure')} img").is_visible()
+
+
+def test_a_lab_without_a_figure_follows_its_equation_which_stays(open_lab):
+    page, lab = open_lab("same-order")
+    equation = page.locator("#equation-eq-same-order + .lab").locator("xpath=preceding-sibling::*[1]")
+    assert lab.is_visible()
+    assert equation.is_visible()
+    page.emulate_media(media="print")
+    assert not lab.is_visible()
+    assert equation.is_visible()
+    assert page.problems == []
+    page, lab = open_lab("same-order", java_script_enabled=False)
+    assert not lab.is_visible()
+    assert page.locator("#equation-eq-same-order").is_visible()
 
 
 def facts(lab) -> dict[str, str]:
@@ -87,13 +105,92 @@ def test_the_places_of_the_post_hold_what_the_helper_puts_there(seed, open_lab):
     lost = {name for name in chosen if ids[name] not in row}
     assert {part.split(" (")[0] for part in told["Lost on the way"].split(", ")} == (lost or {"nothing"})
     assert lab.locator("[aria-pressed=true]").count() == len(chosen)
+    assert {text[2:] for text in lab.locator(".lab-lost").all_inner_texts()} == lost
 
 
 def test_the_film_of_the_reader_begins_with_nothing_lost(open_lab):
     _, lab = open_lab("multi-hot")
     told = facts(lab)
     assert told["Lost on the way"] == "nothing"
+    assert lab.locator(".lab-lost").count() == 0
     assert "|" in told["In the file"]
+
+
+def test_no_weights_make_two_users_rank_two_films_differently(open_lab):
+    page, lab = open_lab("same-order")
+    values = json.loads(lab.get_attribute("data-values"))
+    weights, (ben, comedy) = values["weights"], lab.get_by_role("slider").all()
+    ben.press("ArrowRight")
+    assert float(ben.input_value()) == pytest.approx(weights["Ben"] + 0.1)
+    leads = set()
+    for moved in [(-1, -1), (1, 0.6), (0.4, 1), (-0.3, 0.9), (0.7, 0.2)]:
+        weights["Ben"], weights["comedy"] = moved
+        for slider, weight in zip((ben, comedy), moved, strict=True):
+            slider.fill(f"{weight}")
+        scores = {
+            user: {
+                film: values["constant"]
+                + weights[user]
+                + weights[film]
+                + np.mean([weights[g] for g in genres])
+                for film, genres in values["genres"].items()
+            }
+            for user in values["users"]
+        }
+        said = lab.locator(".lab-result > span").all_inner_texts()
+        for user, line in zip(scores, said, strict=False):
+            order = re.findall(r"(\w+) (\d\.\d)", line)
+            assert line.startswith(f"{user}: ")
+            assert {film: float(score) for film, score in order} == pytest.approx(scores[user])
+            assert [film for film, _ in order] == sorted(scores[user], key=scores[user].get, reverse=True)
+        apart = abs(scores["Ada"]["Rain"] - scores["Ada"]["Pranks"])
+        assert numbers_of(lab) == (pytest.approx(apart),) * 2
+        slopes = [
+            float(line.get_attribute("y2")) - float(line.get_attribute("y1"))
+            for line in lab.locator(":is(.lab-a, .lab-b) line").all()
+        ]
+        assert slopes[0] == pytest.approx(slopes[1])
+        leads.add(order[0][0])
+    assert leads == {"Rain", "Pranks"}  # the order can change, for both at once
+
+
+def test_sum_of_the_pairs_and_half_the_difference_agree_for_any_vectors(open_lab):
+    _, lab = open_lab("square")
+    start = json.loads(lab.get_attribute("data-values"))["vectors"]
+    fields = lab.locator("input").all()
+    assert [float(field.input_value()) for field in fields] == np.ravel(start).tolist()
+    rng = np.random.default_rng(0)
+    for vectors in rng.integers(-6, 7, (4, 4, 2)) / 2:
+        for field, value in zip(fields, vectors.ravel(), strict=True):
+            field.fill(f"{value:g}")
+        shown = [float(text.translate(DIGITS)) for text in lab.locator("td:not(:empty)").all_inner_texts()]
+        assert shown == (vectors @ vectors.T).ravel().tolist()
+        assert numbers_of(lab) == (np.triu(vectors @ vectors.T, 1).sum(),) * 2
+
+
+def test_pairs_never_meet_three_signs_and_three_hidden_units_do(open_lab):
+    _, lab = open_lab("bends")
+    values = json.loads(lab.get_attribute("data-values"))
+    s, stars, biases = (np.array(values[name]) for name in ("s", "stars", "biases"))
+    terms = {
+        "single weights and pairs": [s, (s**2 - 3) / 2, s**0],
+        "three hidden units": [*np.maximum(0, s + biases[:, None]), s**0],
+    }
+    rng = np.random.default_rng(0)
+    zigzag = [1, -2, 2, -1]  # equation eq-zigzag
+    for name, columns in terms.items():
+        lab.get_by_role("button", name=name).click()
+        sliders = lab.locator("input:visible").all()
+        assert len(sliders) == len(columns)
+        settings = [*(rng.integers(-6, 7, (3, len(columns))) / 2), *([zigzag] if len(columns) == 4 else [])]
+        for weights in settings:
+            for slider, weight in zip(sliders, weights, strict=True):
+                slider.fill(f"{weight:g}")
+            off = weights @ np.array(columns) - stars
+            rmse = np.sqrt(np.mean(off**2))
+            assert numbers_of(lab) == (pytest.approx(rmse, abs=0.0051), (off == 0).sum())
+            assert rmse >= 1 or name != "single weights and pairs"
+    assert numbers_of(lab) == (0, 8)
 
 
 def numbers_of(lab) -> tuple[float, float]:
@@ -165,7 +262,7 @@ def test_a_number_that_is_none_of_the_lab_gives_way(typed, kept, leave, open_lab
     assert field.input_value() == (kept or before)  # the last one that was
 
 
-@pytest.mark.parametrize("name", ["two-vectors", "shares"])
+@pytest.mark.parametrize("name", ["same-order", "square", "two-vectors", "shares"])
 def test_a_lab_agrees_with_its_controls_when_the_reader_comes_back(name, open_lab, site):
     page, lab = open_lab(name)
     controls, said = lab.locator("input"), lab.locator(".lab-result")
