@@ -1,7 +1,7 @@
 """Run every check, even if earlier ones failed, and end with one summary; exit with 1 if any failed.
 
 ``python tests/run_all.py "unit tests" browser`` runs some of them; with ``--other-numerics`` they run as on another
-processor.
+processor. The stages "other numerics" and "reruns" take a half that the commit decides, unless ``WHOLE=1`` is set.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import other_numerics
+import shares
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTEST = ["-m", "pytest", "-n", "2"]
@@ -38,7 +39,7 @@ STAGES = {
     "one record again": ["-m", "pytest", "tests/test_spot_check.py", "-m", "records"],
     "pages": ["-m", "deepfm_helpers.press", "stored"],
     "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together
-    "mutants": ["tests/mutants.py", "--share", "8"],  # minutes, after which none begins
+    "mutants": ["tests/mutants.py", "--share", "4"],  # minutes, after which none begins
 }
 
 
@@ -74,7 +75,11 @@ def run_stage(name: str, variables: dict[str, str]) -> tuple[str, str]:
         except RuntimeError as error:
             print(error, flush=True)
             return "left out" if isinstance(error, NotImplementedError) else "FAILED", str(error)
-    passed, last = run(STAGES[name], variables)
+    arguments = STAGES[name]
+    if name == "other numerics":
+        chapters = shares.share(sorted(f"notebooks/{path.name}" for path in ROOT.glob("notebooks/*.ipynb")))
+        arguments = [part for given in arguments for part in (chapters if given == "notebooks" else [given])]
+    passed, last = run(arguments, variables)
     return "passed" if passed else "FAILED", last
 
 

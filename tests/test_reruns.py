@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import shares
 
 from deepfm_helpers import files
 from deepfm_helpers.press import checks, kernels, reruns
@@ -176,7 +177,7 @@ def test_every_parameter_of_a_chapter_moves_a_recorded_number(path, tmp_path, wa
         return metrics
 
     base, idle, recording = run(path), {}, until_it_has_recorded(path, tmp_path)
-    for name in declared:
+    for name in shares.share([*declared]):
         try:
             if not moved(base, run(path if name == "dataset" else recording, **{name: OTHER[name]})):
                 idle[name] = "changes nothing that is recorded"

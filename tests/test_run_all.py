@@ -5,6 +5,7 @@ import platform
 import other_numerics
 import pytest
 import run_all
+import shares
 
 
 def test_every_library_computes_other_digits_under_other_numerics():
@@ -29,3 +30,22 @@ def test_a_machine_that_cannot_compute_as_another_leaves_the_stage_out(monkeypat
     verdict, last = run_all.run_stage("other numerics", {"MEANINGLESS": "1"})
     assert verdict == "left out"
     assert "arm64" in last
+
+
+def test_two_commits_share_a_long_check_between_them(monkeypatch):
+    names = ["a", "b", "c", "d", "e"]
+    assert [shares.share(names, commit) for commit in ("a0", "7f")] == [["a", "c", "e"], ["b", "d"]]
+    monkeypatch.setenv("WHOLE", "1")
+    assert shares.share(names) == names
+
+
+def test_the_stage_other_numerics_takes_the_notebooks_of_its_share(monkeypatch):
+    monkeypatch.setattr(run_all.other_numerics, "require_effect", lambda variables: None)
+    monkeypatch.setattr(shares, "share", lambda names: names[1:3])
+    asked = []
+    monkeypatch.setattr(run_all, "run", lambda arguments, variables: asked.extend(arguments) or (True, ""))
+    run_all.run_stage("other numerics", {"A": "1"})
+    assert [part for part in asked if part.startswith("notebooks")] == [
+        "notebooks/02_genre_multi_hot.ipynb",
+        "notebooks/03_first_order.ipynb",
+    ]
