@@ -285,7 +285,7 @@
       node("label", { class: "lab-slider" }, node("span", {}, "the film's vector, times ", shown), slider),
       node("p", {}, flip),
       node(
-        "table", { class: "lab-bars" },
+        "table", { class: "lab-bars lab-signed" },
         node("thead", {}, row("th", "part", "", "stars", "next step")),
         node("tbody", {}, ...bars.map(({ row }) => row)),
       ),
