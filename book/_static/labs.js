@@ -322,7 +322,7 @@
       }
       rows.forEach((of, i) => { scores[i].textContent = score(of, set).toFixed(2); });
       const error = (again.checked ? rmse.again : rmse.stays)[set];
-      const how = again.checked ? ", trained on its own" : "";
+      const how = again.checked && left.length < parts.length ? ", trained without the others" : "";
       result.textContent =
         `In the score: ${set || "the constant alone"}${set ? how : ""}. RMSE on all rows set aside: ` +
         `${error.toFixed(3)} stars; with all three parts, ${rmse.stays[parts.join(", ")].toFixed(3)}.`;
