@@ -410,9 +410,10 @@
     show();
   }
 
-  const BESIDE = ["bends", "shares"]; // the figure stays: it shows at a glance what the lab shows step by step
+  const BESIDE = ["bends", "shares", "one-vector"]; // the figure stays: it shows at a glance what the lab shows step by step
   const labs = (window.labs = {
     "multi-hot": multiHot, "same-order": sameOrder, square, "two-vectors": twoVectors, bends, shares,
+    "one-vector": oneVector, "leave-out": leaveOut, "popular-or-taste": popularOrTaste,
   });
 
   addEventListener("DOMContentLoaded", () => {
@@ -427,4 +428,153 @@
       place.prepend(lab);
     }
   });
+
+  /** A row of a table: row("th", "a") for its head, row("td", "a", element) for its cells. */
+  function row(tag, ...cells) {
+    return node("tr", {}, ...cells.map((cell) => node(tag, tag === "th" ? { scope: "col" } : {}, cell)));
+  }
+
+  /** A number of stars that something adds, with its sign. */
+  function added(x, digits = 3) {
+    const text = Math.abs(x).toFixed(digits);
+    return (x < 0 && Number(text) ? "−" : "+") + text;
+  }
+
+  // Chapter 6: a film's vector times a factor, and what becomes of the parts of one score (equation eq-deepfm).
+  function oneVector(lab, { factors, parts: table, constant }) {
+    const parts = Object.keys(table);
+    const low = Math.min(0, ...Object.values(table).flat()), high = Math.max(0, ...Object.values(table).flat());
+    const percent = (stars) => `${(100 * stars) / (high - low)}%`;
+    const trained = factors.indexOf(1);
+    const slider = input("range", {
+      min: 0, max: factors.length - 1, step: 1, value: trained, "aria-label": "factor of the film's vector",
+      oninput: () => show(),
+    });
+    const flip = node("button", {
+      type: "button", class: "lab-bit",
+      onclick: () => {
+        slider.value = factors.indexOf(-factors[slider.valueAsNumber]);
+        show();
+      },
+    }, "Flip the vector");
+    const shown = node("b");
+    const bars = parts.map((part, i) => {
+      const bar = node("span", { class: `lab-bar lab-part-${i + 1}` });
+      const track = node("span", { class: "lab-track", style: `--zero: ${percent(-low)}` }, bar);
+      const [value, step] = [node("b"), node("span")];
+      const cells = [track, value, step].map((cell) => node("td", {}, cell));
+      return { bar, value, step, row: node("tr", {}, node("th", { scope: "row" }, part), ...cells) };
+    });
+    const result = spoken();
+
+    function show() {
+      const at = slider.valueAsNumber;
+      const score = (place) => parts.reduce((sum, part) => sum + table[part][place], constant).toFixed(2);
+      shown.textContent = number(factors[at]);
+      slider.setAttribute("aria-valuetext", `times ${number(factors[at])}`);
+      bars.forEach(({ bar, value, step }, i) => {
+        const stars = table[parts[i]];
+        bar.style.marginLeft = percent(Math.min(stars[at], 0) - low);
+        bar.style.width = percent(Math.abs(stars[at]));
+        value.textContent = added(stars[at]);
+        step.textContent = at + 1 < factors.length ? added(stars[at + 1] - stars[at]) : "–";
+      });
+      const said = parts.map((part, i) => `${part} ${bars[i].value.textContent}`).join(", ");
+      result.textContent =
+        `Vector times ${number(factors[at])}: ${said}. The score is ${score(at)} stars; ` +
+        `as trained, it is ${score(trained)}.`;
+    }
+    lab.append(
+      node("label", { class: "lab-slider" }, node("span", {}, "the film's vector, times ", shown), slider),
+      node("p", {}, flip),
+      node(
+        "table", { class: "lab-bars lab-signed" },
+        node("thead", {}, row("th", "part", "", "stars", "next step")),
+        node("tbody", {}, ...bars.map(({ row }) => row)),
+      ),
+      result,
+    );
+    show();
+  }
+
+  // Chapter 9: scores and RMSE without some of the parts, with the others as they are or trained again.
+  function leaveOut(lab, { parts, constant, rows, rmse }) {
+    const kept = new Set(parts);
+    const buttons = parts.map((part) =>
+      node("button", { type: "button", class: "lab-bit", onclick: () => press(part) }, node("b"), ` ${part}`),
+    );
+    const again = input("checkbox", { onchange: () => show() });
+    const scores = rows.map(() => node("b"));
+    const result = spoken();
+
+    function press(part) {
+      if (!kept.delete(part)) kept.add(part);
+      show();
+    }
+    /** The score of a row: the constant and what the parts add, or what the model with these parts alone says. */
+    function score({ adds, alone }, set) {
+      if (again.checked) return alone[set];
+      return parts.reduce((sum, part, i) => sum + (kept.has(part) ? adds[i] : 0), constant);
+    }
+    function show() {
+      const left = parts.filter((part) => kept.has(part));
+      const set = left.join(", ");
+      for (const [i, part] of parts.entries()) {
+        buttons[i].setAttribute("aria-pressed", kept.has(part));
+        buttons[i].firstChild.textContent = kept.has(part) ? "+" : "–";
+      }
+      rows.forEach((of, i) => { scores[i].textContent = score(of, set).toFixed(2); });
+      const error = (again.checked ? rmse.again : rmse.stays)[set];
+      const how = again.checked && left.length < parts.length ? ", trained without the others" : "";
+      result.textContent =
+        `In the score: ${set || "the constant alone"}${set ? how : ""}. RMSE on all rows set aside: ` +
+        `${error.toFixed(3)} stars; with all three parts, ${rmse.stays[parts.join(", ")].toFixed(3)}.`;
+    }
+    const whole = ({ adds }) => adds.reduce((sum, x) => sum + x, constant).toFixed(2);
+    lab.append(
+      node("p", {}, "Press a part to leave it out of the score, or to put it back."),
+      node("div", { class: "lab-bits", role: "group", "aria-label": "Parts in the score" }, ...buttons),
+      node("label", { class: "lab-check" }, again, " train the parts that stay again, without the others"),
+      node(
+        "table", { class: "lab-rows" },
+        node("thead", {}, row("th", "film", "rating", "all parts", "now")),
+        node("tbody", {}, ...rows.map((of, i) => row("td", of.film, String(of.rating), whole(of), scores[i]))),
+      ),
+      result,
+    );
+    show();
+  }
+
+  // Chapter 12: one user's list, ranked by (1 − t) · score + t · log(1 + ratings).
+  function popularOrTaste(lab, { films, n, liked }) {
+    const slider = input("range", {
+      min: 0, max: 1, step: 0.05, value: 0, "aria-label": "weight of popularity", oninput: () => show(),
+    });
+    const shown = node("b");
+    const list = node("tbody");
+    const result = spoken();
+
+    function show() {
+      const t = slider.valueAsNumber;
+      const rank = ({ score, ratings }) => (1 - t) * score + t * Math.log1p(ratings);
+      const best = [...films].sort((a, b) => rank(b) - rank(a)).slice(0, n); // ties stay in the order of the ids
+      const hits = best.filter(({ hit }) => hit).length;
+      const mean = best.reduce((sum, { ratings }) => sum + ratings, 0) / best.length;
+      shown.textContent = t.toFixed(2);
+      slider.setAttribute("aria-valuetext", `${Math.round(100 * t)}% popularity`);
+      list.replaceChildren(
+        ...best.map(({ title, ratings, hit }) => row("td", title, String(ratings), hit ? node("b", {}, "✓") : "")),
+      );
+      result.textContent =
+        `The films listed have ${number(mean, 0)} ratings on average. On the list: ${hits} of the ${liked} films ` +
+        "that the user liked in the test rows.";
+    }
+    lab.append(
+      node("label", { class: "lab-slider" }, node("span", {}, "weight of popularity: t = ", shown), slider),
+      node("p", { class: "lab-ends", "aria-hidden": "true" }, node("span", {}, "the model's score"), node("span", {}, "popularity")),
+      result,
+      node("table", { class: "lab-rows" }, node("thead", {}, row("th", "film", "ratings", "liked")), list),
+    );
+    show();
+  }
 })();

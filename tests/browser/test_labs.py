@@ -3,12 +3,13 @@
 import json
 import re
 from functools import partial
+from operator import methodcaller
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from deepfm_helpers import features
+from deepfm_helpers import features, ranking
 
 pytestmark = pytest.mark.browser
 LABS = {
@@ -18,8 +19,12 @@ LABS = {
     "two-vectors": "notebooks/04_second_order.html",
     "bends": "notebooks/05_deep_part.html",
     "shares": "notebooks/09_contributions.html",
+    "one-vector": "notebooks/06_deepfm.html",
+    "leave-out": "notebooks/09_contributions.html",
+    "popular-or-taste": "notebooks/12_recommending.html",
 }
 IN_FIGURES = [name for name in LABS if name != "same-order"]
+BESIDE = {"bends", "shares", "one-vector"}  # their figures stay
 DIGITS = str.maketrans("−", "-")
 
 
@@ -48,10 +53,11 @@ def open_lab(visit):
 def test_a_lab_stands_in_its_figure_and_the_picture_returns_in_print(lab):
     figure = lab.locator("xpath=ancestor::figure")
     assert figure.get_attribute("id") == lab.get_attribute("data-figure")
+    assert len(lab.get_attribute("data-values")) <= 30_000
     picture = figure.locator("img")
     assert picture.get_attribute("alt")
     assert lab.is_visible()
-    assert picture.is_visible() == (lab.get_attribute("data-lab") in ("bends", "shares"))
+    assert picture.is_visible() == (lab.get_attribute("data-lab") in BESIDE)
     lab.page.emulate_media(media="print")
     assert not lab.is_visible()
     assert picture.is_visible()
@@ -262,7 +268,9 @@ def test_a_number_that_is_none_of_the_lab_gives_way(typed, kept, leave, open_lab
     assert field.input_value() == (kept or before)  # the last one that was
 
 
-@pytest.mark.parametrize("name", ["same-order", "square", "two-vectors", "shares"])
+@pytest.mark.parametrize(
+    "name", ["same-order", "square", "two-vectors", "shares", "one-vector", "popular-or-taste"]
+)
 def test_a_lab_agrees_with_its_controls_when_the_reader_comes_back(name, open_lab, site):
     page, lab = open_lab(name)
     controls, said = lab.locator("input"), lab.locator(".lab-result")
@@ -288,3 +296,84 @@ def test_the_shares_shown_are_those_measured(open_lab):
         assert shown == [round(100 * share[at]) for share in values["shares"].values()]
         assert f"{values['rmse'][at]:.3f} stars" in lab.locator(".lab-result").inner_text()
         page.keyboard.press("ArrowRight")
+
+
+def test_the_parts_shown_are_those_of_the_scaled_vector(open_lab):
+    page, lab = open_lab("one-vector")
+    values = json.loads(lab.get_attribute("data-values"))
+    parts = pd.DataFrame(values["parts"], index=values["factors"])
+    slider, flip = lab.get_by_role("slider"), lab.get_by_role("button")
+    assert slider.get_attribute("aria-valuetext") == "times 1"
+    slider.press("Home")
+    steps = []
+    for factor in parts.index[:-1]:
+        assert slider.get_attribute("aria-valuetext").translate(DIGITS) == f"times {factor:g}"
+        cells = [text.translate(DIGITS) for text in lab.locator("tbody td").all_inner_texts()]
+        assert [float(x) for x in cells[1::3]] == pytest.approx(parts.loc[factor], abs=6e-4)
+        steps.append([float(x) for x in cells[2::3]])
+        score = re.search(r"The score is (\S+) stars", lab.locator(".lab-result").inner_text())[1]
+        assert float(score) == pytest.approx(values["constant"] + parts.loc[factor].sum(), abs=6e-3)
+        slider.press("ArrowRight")
+    first, second, deep = np.ptp(steps, axis=0)
+    assert first == 0
+    assert second < 2e-3 < deep
+    flip.press("Enter")
+    assert slider.get_attribute("aria-valuetext") == "times −2"
+    flip.click()
+    assert slider.get_attribute("aria-valuetext") == "times 2"
+
+
+HANDS = {
+    "mouse": methodcaller("click"),
+    "finger": methodcaller("tap"),
+    "keyboard": methodcaller("press", "Space"),
+}
+
+
+@pytest.mark.parametrize("use", HANDS.values(), ids=HANDS)
+def test_what_is_left_of_a_score_is_the_sum_or_the_model_of_what_is_left(use, open_lab):
+    _, lab = open_lab("leave-out", has_touch=True)
+    values = json.loads(lab.get_attribute("data-values"))
+
+    def agrees(kept: list[str], again: bool) -> None:
+        name = ", ".join(part for part in values["parts"] if part in kept)
+        shown = [float(text) for text in lab.locator("tbody b").all_inner_texts()]
+        for row, score in zip(values["rows"], shown, strict=True):
+            adds = dict(zip(values["parts"], row["adds"], strict=True))
+            expected = row["alone"][name] if again else values["constant"] + sum(adds[part] for part in kept)
+            assert score == pytest.approx(expected, abs=6e-3)
+        rmse = values["rmse"]["again" if again else "stays"][name]
+        assert f"set aside: {rmse:.3f} stars" in lab.locator(".lab-result").inner_text()
+
+    kept, again = list(values["parts"]), False
+    agrees(kept, again)
+    for control in ("deep", "again", "first order", "second order", "again", "deep", "again"):
+        if control == "again":
+            use(lab.get_by_role("checkbox"))
+            again = not again
+        else:
+            use(lab.get_by_role("button", name=control))
+            kept = [part for part in values["parts"] if (part in kept) != (part == control)]
+        agrees(kept, again)
+    whole = ", ".join(values["parts"])
+    for row in values["rows"]:
+        assert row["alone"][whole] == pytest.approx(values["constant"] + sum(row["adds"]), abs=1e-3)
+
+
+def test_the_list_shown_is_the_best_of_the_mixture(open_lab):
+    _, lab = open_lab("popular-or-taste")
+    values = json.loads(lab.get_attribute("data-values"))
+    films = pd.DataFrame(values["films"])
+    slider = lab.get_by_role("slider")
+    for t in np.arange(21) / 20:
+        mixed = (1 - t) * films.score + t * np.log1p(films.ratings)
+        best = films.iloc[ranking.best(mixed.to_numpy()[None], values["n"])[0]]
+        assert lab.locator("tbody td:first-child").all_inner_texts() == best.title.tolist()
+        marks = lab.locator("tbody td:last-child").all_inner_texts()
+        assert [mark == "✓" for mark in marks] == best.hit.tolist()
+        said = lab.locator(".lab-result").inner_text()
+        mean, hits, liked = map(int, re.findall(r"\d+", said))
+        assert mean == pytest.approx(best.ratings.mean(), abs=0.51)
+        assert (hits, liked) == (best.hit.sum(), values["liked"])
+        slider.press("ArrowRight")
+    assert best.ratings.is_monotonic_decreasing
