@@ -30,7 +30,10 @@ _WORDS = (
 )
 _WORD = rf"\b(?:{'|'.join(_WORDS.split())})"
 _ANY = rf"(?:{_DIGITS}|{_WORD})"
-_MORE = r"(?:as|that|those|the|too|larger|smaller|longer|shorter|higher|lower|bigger|more|less|fewer|faster|slower|better|worse)"
+_MORE = (
+    r"(?:as|that|those|the|too|larger|smaller|longer|shorter|higher|lower|bigger|more|less|fewer|faster|slower|"
+    r"better|worse)"
+)
 FORMS = {
     "a decimal": r"(?<![\w.,/])\d+\.\d+(?!\.?\d)",
     "a count with thousands": r"(?<![\w.,])\d{1,3}(?:,\d{3})+\b",
