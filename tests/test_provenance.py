@@ -78,6 +78,7 @@ def test_a_chapter_without_outputs_has_no_note():
 def test_a_chapter_is_compared_with_the_code_that_it_has_at_the_build(tmp_path, edit):
     """What Sphinx reads ends with the note in the place of the stamp; the file stays as it is."""
     (tmp_path / "deepfm_helpers").mkdir()
+    (tmp_path / "deepfm_helpers" / "__init__.py").touch()
     path = tmp_path / "notebooks" / "01_one.ipynb"
     path.parent.mkdir()
     here = provenance.Checkout(tmp_path)
