@@ -437,6 +437,13 @@ SABOTAGES = (
         "tests/test_notebooks.py::test_a_claim_on_stored_numbers_says_so_and_no_other_does",
     ),
     Sabotage(
+        "A result is typed into the prose of a chapter",
+        "notebooks/06_deepfm.ipynb",
+        "the mean errors of the four models lie close together.",
+        "the mean errors of the four models lie within 0.01 stars.",
+        "tests/test_prose_numbers.py::test_no_result_is_typed_into_the_prose_of_a_page[06_deepfm]",
+    ),
+    Sabotage(
         "The ledger forgets a claim",
         "book/ledger.md",
         "1. Every rating is a whole number of stars from 1 to 5.  \n"

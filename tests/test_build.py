@@ -20,6 +20,7 @@ from deepfm_helpers.press import (
     checks,
     executing,
     kernels,
+    provenance,
     site,
 )
 from deepfm_helpers.press.checkout import HERE, BuildFailed, Checkout
@@ -103,6 +104,7 @@ def test_execute_stores_outputs_and_ledger_and_nothing_that_a_check_refuses(here
     assert (bad.read_bytes(), worse.read_bytes()) == before
     assert checks.notebook_problems(one) == []
     assert kernels.metrics_of(one) == {"double": 2}
+    assert provenance.kept_digest(nbformat.read(one, as_version=4)) == digest_of_run(here, one)
     ledger = (here.root / "book" / "ledger.md").read_text()
     assert "## [A chapter](../notebooks/01_one.ipynb)" in ledger
     assert "1. twice 1 is even.  \n   `` 2 * seed % 2 == 0 ``\n" in ledger
@@ -121,6 +123,10 @@ def test_a_book_is_built_once_and_then_only_what_changed(here, capsys):
     assert "twice 1 is even" in page
     assert "cdn" not in page
     assert "About 5 minutes to read" in page
+    assert "<details" in page
+    assert digest_of_run(here, here.root / "notebooks" / "01_one.ipynb") in page
+    assert 'href="../book/ledger.html#claims-01-one"' in page
+    assert "has changed since" not in page
     stamped = index.stat().st_mtime_ns
 
     driver.book(here, DATA, 1)

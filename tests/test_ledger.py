@@ -163,5 +163,6 @@ def test_the_ledger_tells_grounds_definitions_and_conditions_and_counts(tmp_path
         "",
         *("1. Never  ", "   `` a < 9 ``  ", "   where `` a = f(x) ``  ", "   only if `` ml_1m ``"),
         "",
+        "(claims-02_two)=",
     ]
     assert "1. E.  \n   checked in the cell that states it\n" in second

@@ -10,9 +10,10 @@ import pytest
 
 from deepfm_helpers.checkers import EXERCISES
 from deepfm_helpers.exercises import CHECK_MIME
-from deepfm_helpers.press import checks, kernels, reruns
+from deepfm_helpers.press import checks, kernels, provenance, reruns
 from deepfm_helpers.press.checkout import DEFAULT, HERE
 from deepfm_helpers.press.claiming import claims_of
+from deepfm_helpers.press.digests import digest_of_run
 from deepfm_helpers.press.ledger import ledger
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +24,12 @@ every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.
 @every_chapter
 def test_a_chapter_is_fit_to_be_stored(path):
     assert checks.notebook_problems(path) == []
+
+
+@every_chapter
+def test_the_stored_outputs_are_those_of_todays_code(path):
+    """Its page says which code made it; `make execute` stores outputs and digest together."""
+    assert provenance.kept_digest(nbformat.read(path, as_version=4)) == digest_of_run(HERE, path)
 
 
 @every_chapter

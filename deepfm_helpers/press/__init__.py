@@ -6,5 +6,6 @@ module here uses only modules on the lines above its own::
     checkout, kernels, printing, pages, forking
     digests, checks, addresses, claiming, reruns, warm
     jobs, live, train, ledger
+    provenance
     executing, site
 """

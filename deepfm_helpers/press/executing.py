@@ -10,9 +10,9 @@ import nbformat
 
 from deepfm_helpers.files import write_whole
 from deepfm_helpers.page import versions
-from deepfm_helpers.press import checks
+from deepfm_helpers.press import checks, provenance
 from deepfm_helpers.press.checkout import DEFAULT, BuildFailed, Checkout
-from deepfm_helpers.press.digests import digest_of_notebook
+from deepfm_helpers.press.digests import digest_of_notebook, digest_of_run
 from deepfm_helpers.press.jobs import Job, run_all
 from deepfm_helpers.press.ledger import ledger
 
@@ -24,11 +24,13 @@ def store_outputs(here: Checkout, names: Iterable[str] = (), workers: int = 2) -
         BuildFailed: a notebook failed, must not be shown, or was edited meanwhile; the others are stored.
     """
     before = {path: path.read_bytes() for path in here.select(names)}
+    digests = {path: digest_of_run(here, path) for path in before}
     jobs = [Job(path, here.built / "execute" / path.name, {}) for path in before]
     edited = []
     try:
         for job in run_all(jobs, workers):
             if job.notebook.read_bytes() == before[job.notebook]:
+                _note_digest(job.output, digests[job.notebook])
                 job.output.replace(job.notebook)
             else:
                 edited.append(job.notebook.stem)
@@ -36,6 +38,13 @@ def store_outputs(here: Checkout, names: Iterable[str] = (), workers: int = 2) -
         write_whole(here.ledger, ledger(here.select()))
     if edited:
         raise BuildFailed(f"outputs not stored, because they were edited meanwhile: {', '.join(edited)}")
+
+
+def _note_digest(path: Path, digest: str) -> None:
+    """Note in an executed notebook the digest of the code that ran."""
+    notebook = nbformat.read(path, as_version=4)
+    provenance.keep_digest(notebook, digest)
+    write_whole(path, nbformat.writes(notebook) + "\n")
 
 
 def executed_chapters(
@@ -56,7 +65,7 @@ def executed_chapters(
         pass  # each announces itself and takes its place in the cache
     for old in set((place / "executed").glob("*")) - {job.output.parent for job in jobs}:
         shutil.rmtree(old)
-    return [_with_todays_text(job, place / "chapters") for job in jobs]
+    return [_with_todays_text(here, job, place / "chapters") for job in jobs]
 
 
 def chapter_jobs(here: Checkout, dataset: str, fingerprint: str, cache: Path) -> list[Job]:
@@ -78,7 +87,7 @@ def _is_usable(path: Path) -> bool:
         return False
 
 
-def _with_todays_text(job: Job, folder: Path) -> Path:
+def _with_todays_text(here: Checkout, job: Job, folder: Path) -> Path:
     """Write the chapter as it is now, with the outputs of its executed copy; return the path."""
     chapter, executed = (nbformat.read(path, as_version=4) for path in (job.notebook, job.output))
     ran = [cell for cell in executed.cells if cell.cell_type == "code"]
@@ -93,6 +102,7 @@ def _with_todays_text(job: Job, folder: Path) -> Path:
         if "parameters" in cell.metadata.get("tags", []):
             cells += injected
     chapter.cells, chapter.metadata = cells, executed.metadata
+    provenance.keep_digest(chapter, digest_of_run(here, job.notebook))  # the place in the cache says so
     path = folder / job.notebook.name
     write_whole(path, nbformat.writes(chapter) + "\n")
     return path

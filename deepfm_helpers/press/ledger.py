@@ -55,8 +55,21 @@ def ledger(notebooks: Iterable[Path]) -> str:
         total += grounds
         if entries:
             title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
-            chapters += ["", f"## [{title}](../notebooks/{path.name})", "", _counted(grounds), "", *entries]
+            chapters += [
+                "",
+                f"(claims-{path.stem})=",
+                f"## [{title}](../notebooks/{path.name})",
+                "",
+                _counted(grounds),
+                "",
+                *entries,
+            ]
     return "\n".join([HEAD, f"**In all: {_counted(total)}**", *chapters, ""])
+
+
+def summary(notebook: nbformat.NotebookNode) -> str:
+    """Say how many claims an executed notebook has made, in all and by what they rest on."""
+    return _counted(_entries(notebook)[1])
 
 
 def _entries(notebook: nbformat.NotebookNode) -> tuple[list[str], Counter]:
