@@ -58,7 +58,7 @@ def show(statement: str, *, on: str, line: int, equation: str | None = None) -> 
     anchor = subject = ""
     if equation:
         content["equation"] = equation
-        anchor, subject = f' id="{anchor_of(equation)}"', f"{{eq}}`{equation}` "
+        anchor, subject = f' id="{anchor_of(equation)}"', f"{{eq}}`{equation}`: "
     bundle = {
         CLAIM_MIME: content,
         "text/markdown": f'<span class="claim"{anchor} title="{GROUNDS[on]}">✓{_SHOWN[on]}</span> {subject}{statement}',

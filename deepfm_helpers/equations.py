@@ -23,8 +23,8 @@ def verify(
 ) -> None:
     """Check the equation that a label names, and show that it holds, as a claim to which a mark beside it leads.
 
-    The build of the book fails if a chapter numbers an equation and does not check it in this way. Python's and NumPy's
-    global random generators, from which Keras draws when it makes a layer, stand afterwards where they stood before.
+    The build of the book fails if a chapter numbers an equation and does not check it in this way. Python's random
+    generator, from which Keras draws a seed when it makes a layer, stands afterwards where it stood before.
 
     Args:
         label: the label of an equation in the text of the same chapter, such as "eq-pairs".
@@ -42,7 +42,7 @@ def verify(
     """
     if len(sides) < 2:
         raise ValueError(f"verify: {label} has one side, and nothing to compare it with; give two or more")
-    with _generators_kept():
+    with _generator_kept():
         inputs, result = by_hand
         for place, side in enumerate(sides, start=1):
             _agree(side(*inputs), result, digits, f"{label}, by hand: side {place}")
@@ -67,13 +67,12 @@ def verify(
 
 
 @contextmanager
-def _generators_kept() -> Iterator[None]:
-    python, numpy = random.getstate(), np.random.get_state()
+def _generator_kept() -> Iterator[None]:
+    state = random.getstate()
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+        random.setstate(state)
 
 
 def _agree(value: object, expected: object, digits: int, where: str) -> None:
