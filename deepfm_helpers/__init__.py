@@ -16,7 +16,7 @@ that builds or trains models. A module uses only modules on the lines above its 
     recommending
     plots
     parameters, claims, records, tables, grading, asking
-    page, checkers
+    equations, page, checkers
     exercises
 
 A chapter may import any of them. What executes, checks, builds and prints the book is in `deepfm_helpers.press`; what

@@ -41,13 +41,35 @@ def claim(statement: str, holds: object, *, on: str = "run") -> None:
         raise TypeError(f"claim: holds must be True or False, not a {type(holds).__name__}")
     if not holds:
         raise AssertionError(f"this claim does not hold here: {statement}")
+    show(statement, on=on, line=sys._getframe(1).f_lineno)
+
+
+def show(statement: str, *, on: str, line: int, equation: str | None = None) -> None:
+    """Show a claim that was found to hold.
+
+    Args:
+        statement: a sentence, in Markdown.
+        on: what the check rests on, see `GROUNDS`.
+        line: the line of the check in its cell, from 1.
+        equation: the label of the equation that was checked, if it was one.
+    """
     statement = statement if statement.endswith(".") else f"{statement}."
+    content = {"statement": statement, "on": on, "line": line}
+    anchor = subject = ""
+    if equation:
+        content["equation"] = equation
+        anchor, subject = f' id="{anchor_of(equation)}"', f"{{eq}}`{equation}`: "
     bundle = {
-        CLAIM_MIME: {"statement": statement, "on": on, "line": sys._getframe(1).f_lineno},
-        "text/markdown": f'<span class="claim" title="{GROUNDS[on]}">✓{_SHOWN[on]}</span> {statement}',
+        CLAIM_MIME: content,
+        "text/markdown": f'<span class="claim"{anchor} title="{GROUNDS[on]}">✓{_SHOWN[on]}</span> {subject}{statement}',
         "text/plain": f"✓{_SHOWN[on]} {statement}",
     }
     display(bundle, raw=True)
+
+
+def anchor_of(equation: str) -> str:
+    """Return the name of the place in a page where an equation is checked."""
+    return f"check-{equation}"
 
 
 def say(markdown: str) -> None:

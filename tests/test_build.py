@@ -239,6 +239,13 @@ def test_the_digest_of_a_run_is_of_what_can_move_a_recorded_number(here):
     asked = ("predict('x', 'Odd?', ['yes', 'no'])", "reveal('x', 'yes', {'yes': f'{x}', 'no': ''})")
     assert key(asking + start, asked[0], "record(x=x)", asked[1]) == first
     assert key(asking + start, f"{asked[0]}\nx = 4", "record(x=x)") != first
+    checking = "from deepfm_helpers.equations import verify\n"
+    check = "def twice(a):\n    return a + a\nverify('eq-x', 'So', twice, lambda a: 2 * a, by_hand=((1,), 2), drawn=x)"
+    assert key(checking + start, check, "record(x=x)") == first
+    assert key(checking + start, check, "record(x=twice(x))") != key(
+        start, "record(x=twice(x))"
+    )  # it is used
+    assert key(checking + start, f"{check}\nx = 4", "record(x=x)") != first
     assert key(start, "if x:\n    say(f'{x}')", "record(x=x)", "x = 4\nprint(x)") != first  # an if computes
     assert key(start, "record(x=x)", "recorded('01_one')", "x = 4") == first  # after the last record
     assert key(start, "record(x=x)", "x = 4", "record(y=x)") != first

@@ -3,8 +3,9 @@
 The press works on a checkout of the book and uses the modules that a reader imports; they never use the press. A
 module here uses only modules on the lines above its own::
 
-    checkout, kernels, printing, pages, forking
-    digests, checks, addresses, claiming, reruns, warm
+    checkout, kernels, printing, forking
+    equations
+    pages, digests, checks, addresses, claiming, reruns, warm
     jobs, live, train, ledger
     provenance
     executing, site

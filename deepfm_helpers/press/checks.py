@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 
 from deepfm_helpers.press.checkout import HERE, toc_entries
+from deepfm_helpers.press.equations import equation_problems, labels_of
 
 LARGEST = 1_000_000  # bytes of a stored notebook
 _PRIVATE = re.compile(r"(?<![\w./:-])/(?:home|Users|root|tmp|var/folders)/\w|\b[A-Z]:\\\\?Users\\")
@@ -61,7 +62,7 @@ def notebook_problems(path: str | Path) -> list[str]:
                 problems.append(f"{where} shows a path of this machine: {found}")
             if "<dc:date>" in text:
                 problems.append(f"{where} holds an SVG with its date; save it with metadata={{'Date': None}}")
-    return problems
+    return problems + equation_problems(notebook, labels_of(notebook))
 
 
 def _text_of(output: nbformat.NotebookNode) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ PACKAGE = "deepfm_helpers"
 FOLLOWED = {PACKAGE, "benchmarks"}
 """The packages of the checkout whose imports are followed."""
 
-NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes", "exercises", "asking"}
+NEUTRAL = {"plots", "claims", "page", "tables", "parameters", "processes", "exercises", "asking", "equations"}
 """Modules that do not change recorded numbers: they show or check, or act only if several processes train together."""
 
 
@@ -53,7 +54,10 @@ def digest_of_run(here: Checkout, path: Path) -> str:
     modules in `NEUTRAL`, and numbers recorded before.
     """
     cells = [as_python(source) for source in code_of(nbformat.read(path, as_version=4))]
-    trees = [_Computing().visit(ast.parse(cell)) for cell in cells if not _only_asks(ast.parse(cell))]
+    parsed = [ast.parse(cell) for cell in cells]
+    uses = Counter(name for cell in parsed for name in _names(cell))
+    shared = {name for name, number in uses.items() if number > 1}
+    trees = [_Computing().visit(cell) for cell in parsed if not _only_asks(cell, shared)]
     last = max((i for i, tree in enumerate(trees) if "record" in _called(tree)), default=len(trees) - 1)
     whole = ast.parse("\n".join(cells))
     return digest(
@@ -61,16 +65,28 @@ def digest_of_run(here: Checkout, path: Path) -> str:
     )
 
 
-def _only_asks(cell: ast.Module) -> bool:
-    """Tell whether a cell does nothing but ask for a guess or answer it: a chapter may ask without a new record."""
-    return bool(cell.body) and all(
-        isinstance(node, ast.Expr) and _called(node.value, deep=False) & {"predict", "reveal"}
-        for node in cell.body
+ASKING = {"predict", "reveal", "verify"}
+"""A chapter may ask for a guess, answer it, and check an equation without a new record."""
+
+
+def _only_asks(cell: ast.Module, shared: Collection[str]) -> bool:
+    """Tell whether a cell only calls the functions in `ASKING`, and defines functions that no other cell uses."""
+    functions = [node.name for node in cell.body if isinstance(node, ast.FunctionDef)]
+    calls = [node.value for node in cell.body if isinstance(node, ast.Expr)]
+    return (
+        len(functions) + len(calls) == len(cell.body)
+        and bool(calls)
+        and all(_called(call, deep=False) & ASKING for call in calls)
+        and not set(functions) & set(shared)
     )
 
 
+def _names(cell: ast.Module) -> set[str]:
+    return {node.id for node in ast.walk(cell) if isinstance(node, ast.Name)}
+
+
 class _Computing(ast.NodeTransformer):
-    """Takes sentences, claims and the import of questions out of a cell."""
+    """Takes sentences, claims, checks of equations and questions, with the imports of the last two, out of a cell."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
@@ -79,10 +95,10 @@ class _Computing(ast.NodeTransformer):
         return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        return None if _called(node.value, deep=False) & {"say", "claim", "predict", "reveal"} else node
+        return None if _called(node.value, deep=False) & ({"say", "claim"} | ASKING) else node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
-        return None if node.module == f"{PACKAGE}.asking" else node
+        return None if node.module in (f"{PACKAGE}.asking", f"{PACKAGE}.equations") else node
 
 
 def _called(tree: ast.AST, deep: bool = True) -> set[str]:

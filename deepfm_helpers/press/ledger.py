@@ -84,7 +84,10 @@ def _entries(notebook: nbformat.NotebookNode) -> tuple[list[str], Counter]:
                 grounds[ground] += 1
                 stated.add(found)
                 mark = "" if ground == "run" else f" *({RESTS[ground]})*"
-                entries.append(f"1. {content['statement']}{mark}" + _check(found))
+                if equation := content.get("equation"):
+                    entries.append(f"1. {{eq}}`{equation}`: {content['statement']}{mark}")
+                else:
+                    entries.append(f"1. {content['statement']}{mark}" + _check(found))
     unstated = [claim for claim in claims if claim not in stated]
     if unstated and entries:
         entries += ["", "Not checked here, because a condition did not hold:", ""]

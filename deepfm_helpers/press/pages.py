@@ -1,5 +1,5 @@
 """A Sphinx extension for the pages of this book: reading times, definitions of terms, numbers for the tables that cells
-print, readable tables and docstrings, and what search engines and links need.
+print, marks beside checked equations, readable tables and docstrings, and what search engines and links need.
 
 ``_config.yml`` loads the extension. What needs the address of the site is made only if ``html_baseurl`` is set.
 """
@@ -12,6 +12,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 import nbformat
 from docutils import nodes
+from sphinx.util import logging
+
+from deepfm_helpers.claims import anchor_of
+from deepfm_helpers.press.equations import equation_problems
 
 WORDS_A_MINUTE = 180
 LINES_A_MINUTE = 20  # of code
@@ -45,6 +49,36 @@ def add_reading_time(app, doctree) -> None:
         title.parent.insert(
             title.parent.index(title) + 1, nodes.paragraph("", text, classes=["reading-time"])
         )
+
+
+def demand_checks(app, doctree) -> None:
+    """Warn, and so stop a strict build, where a numbered equation is not checked or a check checks nothing."""
+    path = Path(app.env.doc2path(app.env.docname))
+    is_notebook = path.suffix == ".ipynb"
+    notebook = nbformat.read(path, as_version=4) if is_notebook else nbformat.v4.new_notebook()
+    labels = [block["label"] for block in doctree.findall(nodes.math_block) if block.get("label")]
+    for problem in equation_problems(notebook, labels):
+        logging.getLogger(__name__).warning(problem, location=app.env.docname)
+
+
+_NUMBER_OF_EQUATION = re.compile(
+    r'(<div class="math[^"]*" id="equation-([^"]+)">\s*<span class="eqno">)(?=\()'
+)
+
+
+def mark_equations(app, pagename, templatename, context, doctree) -> None:
+    """Put a small mark before the number of each checked equation, with a link to its check."""
+    body = context.get("body", "")
+
+    def marked(found: re.Match) -> str:
+        anchor = anchor_of(found[2])
+        if f'id="{anchor}"' not in body:
+            return found[0]
+        says = 'title="Checked: see how" aria-label="checked: see how"'
+        return f'{found[1]}<a class="checked" href="#{anchor}" {says}>✓</a> '
+
+    if body:
+        context["body"] = _NUMBER_OF_EQUATION.sub(marked, body)
 
 
 class OutputTable(nodes.figure):
@@ -249,6 +283,8 @@ def setup(app) -> dict[str, bool]:
     app.add_role("minutes", minutes)
     app.add_enumerable_node(OutputTable, "table", html=(_open_table, _close_table))
     app.connect("doctree-read", add_reading_time)
+    app.connect("doctree-read", demand_checks)
+    app.connect("html-page-context", mark_equations)
     app.connect("doctree-read", number_tables)
     app.connect("env-get-updated", count_by_page, priority=900)  # after Sphinx has numbered
     app.connect("doctree-read", name_hidden_cells)
