@@ -646,7 +646,8 @@
       : "A film that the user has rated in training, or that is marked as seen, is left out."));
   facts.textContent = `The models: trained on nine tenths of the ${model.dataset} ratings (seed ${model.seed}). `
     + `On the tenth held out, the root mean squared error of the first is ${model.rmse.toFixed(3)} stars. `
-    + (model.lists ? `Of the films liked there, lists of ten by the second hold ${percent(model.lists.recall)}, and lists of the films rated most ${percent(model.lists.popular)}. ` : "")
+    + (model.lists ? `Lists of ten by the second, without the films rated in training, hold ${percent(model.lists.recall)} of the films liked there; `
+      + `lists of the films rated most hold ${percent(model.lists.popular)}. ` : "")
     + (real ? "MovieLens may not be passed on, so no rating is part of this page, and there is no true one to compare with."
       : "People and films are invented, so the ratings can be shown beside the prediction.");
 
