@@ -118,8 +118,8 @@
       return number >= least && number < below ? number : refuse(name);
     });
     const some = (name) => [...new Set(list(name, films.title.length))];
-    const read = start();
-    read.people = LETTERS.filter((to, at) => at === 0 || query.has(to)).map((to) => {
+    const said = start();
+    said.people = LETTERS.filter((to, at) => at === 0 || query.has(to)).map((to) => {
       const person = people.uid.findIndex((uid) => String(uid) === query.get(to));
       if (person < 0 && query.get(to) !== "new") refuse(to);
       const who = { ...aPerson(person), likes: some(`${to}-likes`) };
@@ -131,13 +131,13 @@
       }
       return who;
     });
-    [read.film] = list("film", films.title.length);
-    if (read.film === undefined) refuse("film");
+    [said.film] = list("film", films.title.length);
+    if (said.film === undefined) refuse("film");
     for (const part of (query.get("without") || "").split(".").filter(Boolean)) {
       if (!(part in PARTS)) refuse("without");
-      read.off[part] = true;
+      said.off[part] = true;
     }
-    return { state: read, seen: some("seen") };
+    return { state: said, seen: some("seen") };
   }
 
   /** Takes over what the address says; otherwise begins as usual, with a sentence if the address says nothing usable. */
