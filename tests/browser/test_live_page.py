@@ -246,7 +246,7 @@ def test_a_part_taken_out_leaves_the_sum_and_weights_alone_make_one_list_for_all
     for one in places:
         for other in places:  # what is left out differs; the order does not
             assert sorted(one.keys() & other, key=one.get) == sorted(one.keys() & other, key=other.get)
-    assert len(set(places[0]) & set(places[1])) > 4
+    assert max(len(one.keys() & other) for i, one in enumerate(places) for other in places[:i]) > 1
     live_page.locator("#live-on-pairs").check()
     assert live_page.locator(".live-story").inner_text().endswith("Without the deep part.")
     live_page.get_by_role("button", name="Start again").click()
@@ -548,7 +548,7 @@ def test_an_address_brings_back_all_that_was_chosen(visit):
         (("data=", "data=0"), "made with other ratings"),
         (("film=", "film=9"), "film=9"),
         (("film=", "film=x"), "film=x"),
-        (("&film=", "&flim="), "film=null"),
+        (("&film=", "&flim="), "film="),
         (("A=", "A=99"), "A=99"),
         (("film=", "B=nobody&film="), "B=nobody"),
         (("film=", "A-age=77&film="), "A-age=77"),
@@ -589,8 +589,11 @@ def test_the_address_is_copied_by_keyboard_or_selected_where_the_browser_forbids
         page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('forbidden'))")
         page.get_by_role("button", name="Copy").press("Enter")
         page.get_by_text("The address is selected").wait_for()
-        selected = "[document.activeElement.id, getSelection().toString().length]"
-        assert page.evaluate(selected) == ["live-address", len(page.locator("#live-address").input_value())]
+        selected = (
+            "(({id, value, selectionStart, selectionEnd}) => [id, value.slice(selectionStart, selectionEnd)])"
+        )
+        address = page.locator("#live-address").input_value()
+        assert page.evaluate(f"{selected}(document.activeElement)") == ["live-address", address]
 
 
 def test_the_page_works_from_a_file(browser, html):

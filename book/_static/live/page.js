@@ -84,7 +84,7 @@
   /** The films that this browser remembers as seen; none where it may not remember. */
   function remembered() {
     try {
-      return JSON.parse(localStorage.getItem(KEPT) ?? "[]").filter((film) => film in films.title);
+      return JSON.parse(localStorage.getItem(KEPT) ?? "[]").filter((film) => Number.isInteger(film) && film in films.title);
     } catch { return []; }
   }
 
@@ -112,10 +112,9 @@
     const query = new URLSearchParams(text);
     if (!query.has("data")) return null;
     if (query.get("data") !== DATA) throw new Error("it was made with other ratings than those of this page");
-    const refuse = (name) => { throw new Error(`this page cannot use “${name}=${query.get(name)}”`); };
-    const list = (name, below, least = 0) => (query.get(name) || "").split(".").filter(Boolean).map((word) => {
-      const number = /^\d{1,6}$/.test(word) ? Number(word) : -1;
-      return number >= least && number < below ? number : refuse(name);
+    const refuse = (name) => { throw new Error(`this page cannot use “${name}=${query.get(name) ?? ""}”`); };
+    const list = (name, below) => (query.get(name) || "").split(".").filter(Boolean).map((word) => {
+      return /^\d{1,6}$/.test(word) && Number(word) < below ? Number(word) : refuse(name);
     });
     const some = (name) => [...new Set(list(name, films.title.length))];
     const said = start();
@@ -330,7 +329,8 @@
 
   const forms = LETTERS.map((_, at) => personForm(at));
   const two = make("input", { type: "checkbox", id: "live-two", autocomplete: "off", onchange: () => {
-    state.people = two.checked ? [state.people[0], aPerson(Math.min(1, people.uid.length - 1))] : [state.people[0]];
+    const [first] = state.people;
+    state.people = two.checked ? [first, aPerson(first.person === 1 ? 0 : Math.min(1, people.uid.length - 1))] : [first];
     last = null;
     update();
   } });
@@ -360,8 +360,8 @@
       toAddress("");
     },
   }, "Start again");
-  const headline = make("div", { class: "live-headline" },
-    make("div", { role: "status" }, ...totals.map(({ line }) => line), story), again);
+  const told = make("div", { role: "status" });
+  const headline = make("div", { class: "live-headline" }, told, again);
 
   // ----------------------------------------------------------------------------------------------- the waterfall
 
@@ -553,8 +553,8 @@
       }
       if (kind === "true") {
         row.hidden = !truths.some(Boolean);
-        const told = (truth) => (!truth ? "none" : truth.heldOut ? "held out" : "seen in training");
-        item.value.textContent = both(...truths.map(told));
+        const when = (truth) => (!truth ? "none" : truth.heldOut ? "held out" : "seen in training");
+        item.value.textContent = both(...truths.map(when));
       }
       if (kind === "mean" || kind === "true") continue;
       const old = compared ? item.lanes[0].value : last && amount(last.before[0], item);
@@ -573,16 +573,15 @@
       .filter(([, gap]) => gap !== 0).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a));
     const most = gaps.slice(0, 3).map(([name, gap]) => `${name} (${signed(gap, 2)})`).join(", ");
     const gap = score[1] - score[0];
-    const told = gap === 0 ? "A and B get the same score."
+    const whole = gap === 0 ? "A and B get the same score."
       : `B gets ${Math.abs(gap).toFixed(2)} stars ${gap < 0 ? "less" : "more"} than A.`;
-    return gaps.length ? `${told} ${gaps.length} terms differ, most of all ${most}.` : told;
+    return gaps.length ? `${whole} ${gaps.length} terms differ, most of all ${most}.` : whole;
   }
 
   function renderHeadline() {
     const score = shown.map((t) => DeepFM.score(t, state.off));
-    totals.forEach(({ line, mark, total, subject }, at) => {
-      line.hidden = at >= shown.length;
-      if (line.hidden) return;
+    told.replaceChildren(...totals.slice(0, shown.length).map(({ line }) => line), story);
+    totals.slice(0, shown.length).forEach(({ mark, total, subject }, at) => {
       mark.hidden = shown.length < 2;
       total.textContent = `${stars(score[at], 3)} stars`;
       subject.textContent = `for ${named(state.people[at])} and ${films.title[state.film]}`;
@@ -609,10 +608,13 @@
   function renderLists(tops) {
     lists.forEach(({ whose, ten, box }, at) => {
       box.hidden = at >= tops.length;
-      if (box.hidden) return;
+      if (box.hidden) {
+        ten.replaceChildren();
+        return;
+      }
       const who = state.people[at];
       const other = tops[1 - at];
-      const focused = ten.contains(document.activeElement) && [...ten.querySelectorAll("button")].indexOf(document.activeElement);
+      const focused = [...ten.querySelectorAll("button")].indexOf(document.activeElement);
       whose.hidden = !other;
       whose.textContent = `${LETTERS[at]}: ${named(who)}`;
       ten.classList.toggle("live-with-more", Boolean(people.ratings));
@@ -629,7 +631,7 @@
           type: "button", class: "live-mark", "aria-label": `seen: ${films.title[i]}`, onclick: () => mark(i, true),
         }, "seen")));
       }));
-      if (focused !== false) ten.querySelectorAll("button")[focused]?.focus({ preventScroll: true });
+      ten.querySelectorAll("button")[focused]?.focus({ preventScroll: true });
     });
     const shared = tops[1]?.filter((i) => tops[0].includes(i)).length;
     common.hidden = shared === undefined;
