@@ -2,10 +2,17 @@
 /* The forward pass of a trained DeepFM, as derived in the book and labelled with its equations.
 
    Every field of a user and a film enters as an entry {w, v, h}: its weight, its vector of length k, and its
-   share of the first hidden layer. The model is what deepfm_helpers/live.py wrote into window.DEEPFM_MODEL. */
+   share of the first hidden layer. deepfm_helpers/press/live.py wrote the models into window.DEEPFM_MODEL: one that
+   predicts stars, and in its part `lists` one that makes lists. */
 
 const DeepFM = (() => {
-  const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+  const WHOLE = { 8: Int8Array, 16: Int16Array };
+
+  /** The numbers of a table or layer, which are written as whole multiples of a step. */
+  function numbers({ bits, step, data }) {
+    const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+    return Float64Array.from(new WHOLE[bits](bytes.buffer), (x) => x * step);
+  }
 
   function dot(a, b) {
     let sum = 0;
@@ -15,9 +22,9 @@ const DeepFM = (() => {
 
   /** Decodes the tables and layers of an exported model. */
   function load(exported) {
-    const fields = exported.fields.map((f) => ({ ...f, w: floats(f.w), v: floats(f.v), entries: [] }));
-    const network = exported.network.map((l) => ({ ...l, kernel: floats(l.kernel), bias: floats(l.bias) }));
-    return { ...exported, fields, network };
+    const fields = exported.fields.map((f) => ({ ...f, w: numbers(f.w), v: numbers(f.v), entries: [] }));
+    const network = exported.network.map((l) => ({ ...l, kernel: numbers(l.kernel), bias: numbers(l.bias) }));
+    return { ...exported, fields, network, lists: exported.lists && load(exported.lists) };
   }
 
   /** The share of one field in the first hidden layer, before bias and ReLU (eq-topn-hidden). */
@@ -51,6 +58,13 @@ const DeepFM = (() => {
       entries[rows] = { w: w[rows], v: vector, h: hidden(model, place, vector) };
     }
     return entries[rows];
+  }
+
+  /** The taste of someone who likes some films (eq-topn-taste); without films, the average over the training rows. */
+  function taste(model, place, films) {
+    if (!films.length) return lookUp(model, place, 0);
+    const entries = films.map((film) => lookUp(model, place, film + 1));
+    return mix(model, place, entries, films.map(() => 1 / Math.sqrt(films.length)));
   }
 
   /** The network on all vectors, laid end to end (eq-deep). */
@@ -95,5 +109,5 @@ const DeepFM = (() => {
     return mix(model, place, known, likely.map((p) => p / total));
   }
 
-  return { load, lookUp, terms, score, newUser };
+  return { load, lookUp, taste, terms, score, newUser };
 })();
