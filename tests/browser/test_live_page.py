@@ -591,7 +591,9 @@ def test_the_address_is_copied_by_keyboard_or_selected_where_the_browser_forbids
         page.get_by_role("button", name="Copy").press("Enter")
         page.get_by_text("Copied.").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == page.locator("#live-address").input_value()
-        page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('forbidden'))")
+        page.evaluate(
+            "() => { navigator.clipboard.writeText = () => Promise.reject(new Error('forbidden')); }"
+        )
         page.get_by_role("button", name="Copy").press("Enter")
         page.get_by_text("The address is selected").wait_for()
         selected = (
@@ -605,7 +607,7 @@ def test_the_page_works_from_a_file(browser, html):
     context = browser.new_context()
     page = context.new_page()
     wrong = []
-    page.on("pageerror", wrong.append)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto((html / "book" / "live.html").as_uri())
     page.locator("#live-two").check()
     page.locator(".live-mark").first.click()
