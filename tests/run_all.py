@@ -1,7 +1,7 @@
 """Run every check, even if earlier ones failed, and end with one summary; exit with 1 if any failed.
 
 ``python tests/run_all.py "unit tests" browser`` runs some of them; with ``--other-numerics`` they run as on another
-processor. The stages "other numerics" and "reruns" take a half that the commit decides, unless ``WHOLE=1`` is set.
+processor. The stages "other numerics" and "reruns" take a third that the commit decides, unless ``WHOLE=1`` is set.
 """
 
 import argparse
@@ -39,7 +39,7 @@ STAGES = {
     "one record again": ["-m", "pytest", "tests/test_spot_check.py", "-m", "records"],
     "pages": ["-m", "deepfm_helpers.press", "stored"],
     "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together
-    "mutants": ["tests/mutants.py", "--share", "4"],  # minutes, after which none begins
+    "mutants": ["tests/mutants.py", "--share", "3"],  # minutes, after which none begins
 }
 
 

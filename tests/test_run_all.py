@@ -32,9 +32,9 @@ def test_a_machine_that_cannot_compute_as_another_leaves_the_stage_out(monkeypat
     assert "arm64" in last
 
 
-def test_two_commits_share_a_long_check_between_them(monkeypatch):
+def test_three_commits_share_a_long_check_between_them(monkeypatch):
     names = ["a", "b", "c", "d", "e"]
-    assert [shares.share(names, commit) for commit in ("a0", "7f")] == [["a", "c", "e"], ["b", "d"]]
+    assert [shares.share(names, commit) for commit in ("a2", "7f", "1d")] == [["a", "d"], ["b", "e"], ["c"]]
     monkeypatch.setenv("WHOLE", "1")
     assert shares.share(names) == names
 
