@@ -61,7 +61,14 @@ def predict(name: str, question: str, choices: Sequence[str] | None = None, *, u
     _show("ask", f"**Your guess?** {question}\n\n{asks}", ask=name, unit=unit)
 
 
-def reveal(name: str, answer: str | float, why: Mapping[str | float, str], *, within: float = 0) -> None:
+def reveal(
+    name: str,
+    answer: str | float,
+    why: Mapping[str | float, str],
+    *,
+    within: float = 0,
+    of: str = "this run",
+) -> None:
     """Answer a question of `predict` with what the run has found, and say something about every guess.
 
     The sentences hold whatever the answer of this run is: on other data it may be another one. If the answer or a
@@ -74,6 +81,7 @@ def reveal(name: str, answer: str | float, why: Mapping[str | float, str], *, wi
         why: for choices, a sentence about each of them. For a number, a sentence for each stretch of guesses, by the
             number at which the stretch begins; the first begins at ``-math.inf``. In Markdown, on one line each.
         within: for a number, how far a guess may be from it and still be right, in its unit.
+        of: what has given the answer, such as "the recorded runs".
 
     Raises:
         ValueError: nothing of this name was asked, the answer is not possible, or a guess has no sentence.
@@ -95,8 +103,8 @@ def reveal(name: str, answer: str | float, why: Mapping[str | float, str], *, wi
             raise ValueError(f"reveal: {name} has choices; within = {within} belongs to a number")
         said = [f"- **{choice}:** {why[choice]}" for choice in asked]
         _show(
-            "ask-answer", "\n".join([f"**The answer of this run:** {answer}\n", *said]),
-            ask=name, answer=asked.index(answer),
+            "ask-answer", "\n".join([f"**The answer of {of}:** {answer}\n", *said]),
+            ask=name, answer=asked.index(answer), of=of,
         )  # fmt: skip
         return
     if not isinstance(answer, Real) or not math.isfinite(answer):
@@ -110,7 +118,7 @@ def reveal(name: str, answer: str | float, why: Mapping[str | float, str], *, wi
         )
     told = [_number(begin) for begin in begins]
     said = [f"- {_stretch(told, i)}{why[begin]}" for i, begin in enumerate(begins)]
-    head = f"**The answer of this run:** {_number(answer)} {asked}".rstrip()
+    head = f"**The answer of {of}:** {_number(answer)} {asked}".rstrip()
     _show(
         "ask-answer", "\n".join([f"{head}\n", *said]),
         ask=name, answer=_plain(answer), within=_plain(within), begins=" ".join(map(_plain, begins)),
