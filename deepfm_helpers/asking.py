@@ -104,7 +104,7 @@ def reveal(
         said = [f"- **{choice}:** {why[choice]}" for choice in asked]
         _show(
             "ask-answer", "\n".join([f"**The answer of {of}:** {answer}\n", *said]),
-            ask=name, answer=asked.index(answer), of=of,
+            ask=name, answer=asked.index(answer), **({} if of == "this run" else {"of": of}),
         )  # fmt: skip
         return
     if not isinstance(answer, Real) or not math.isfinite(answer):
@@ -122,6 +122,7 @@ def reveal(
     _show(
         "ask-answer", "\n".join([f"{head}\n", *said]),
         ask=name, answer=_plain(answer), within=_plain(within), begins=" ".join(map(_plain, begins)),
+        **({} if of == "this run" else {"of": of}),
     )  # fmt: skip
 
 

@@ -532,7 +532,7 @@ def nearer_part(nearer: Mapping, together: Mapping, error: Mapping) -> str:
             raise Wrong(f"A part is one of: {', '.join(parts)}.", table)
         if nearer[table] != min(parts, key=parts.get):
             raise Wrong("The error of the other part is nearer.", table)
-    return "Given both parts, the model follows on each table the part that fits it."
+    return "That is what this run says. Where the model lies between the two parts, another run may say otherwise."
 
 
 # 6 DeepFM

@@ -47,6 +47,17 @@ def test_a_question_of_choice_is_a_list_and_its_answer_a_sentence_for_each_choic
     assert attributes(answer) == {"class": "ask-answer", "data-ask": "a-step", "data-answer": "1"}
 
 
+@pytest.mark.parametrize(
+    ("choices", "answer", "why"),
+    [(["a", "b"], "b", {"a": "No.", "b": "Yes."}), (None, 2, {-math.inf: "So."})],
+)
+def test_an_answer_says_what_has_given_it(shown, choices, answer, why):
+    predict("which", "Which?", choices)
+    reveal("which", answer, why, of="the recorded runs")
+    assert shown[1]["text/plain"].startswith(f"**The answer of the recorded runs:** {answer}")
+    assert attributes(shown[1])["data-of"] == "the recorded runs"
+
+
 def test_a_number_is_answered_by_stretches_of_guesses(shown):
     predict("gain", "How much?", unit="stars")
     reveal("gain", np.float64(-0.0123449), {0.5: "Much.", -math.inf: "A loss.", 0: "Some."}, within=0.001)

@@ -201,7 +201,7 @@ def test_cross_of_two_single_fields_is_single(data, joined):
     ids = pd.Series(both.encode(joined)[:, 0])
     of_pairs = ids.groupby([joined.gender.astype(str).to_numpy(), joined.age.to_numpy()])
     assert of_pairs.nunique().eq(1).all()
-    assert ids.nunique() == of_pairs.ngroups == both.size
+    assert ids.nunique() == of_pairs.ngroups <= both.size == gender.size * age.size
     unknown = cross(replace(gender, vocabulary=("M",), size=1), age).encode(joined)[:, 0]
     assert (unknown[(joined.gender == "F").to_numpy()] == 0).all()
 

@@ -48,6 +48,7 @@
     const guess = memory(name);
     const said = node("div", { class: "ask-said", role: "status" });
     const right = Number(answer.dataset.answer);
+    const of = answer.dataset.of ?? "this run";
     const begins = answer.dataset.begins?.split(" ").map((begin) => (begin === "-inf" ? -Infinity : Number(begin)));
     const sentences = [...answer.querySelectorAll("li")];
     const own = question.closest(".cell_output");
@@ -124,8 +125,8 @@
 
     function aboutChoice(value) {
       sentences[value].classList.add("ask-mine");
-      const verdict = value === right ? ["✓ That is the answer of this run."]
-        : ["✗ The answer of this run is ", node("b", {}, ...copied(list.children[right])), "."];
+      const verdict = value === right ? [`✓ That is the answer of ${of}.`]
+        : [`✗ The answer of ${of} is `, node("b", {}, ...copied(list.children[right])), "."];
       return [node("p", {}, ...verdict), node("p", {}, "You chose ", ...copied(sentences[value]))];
     }
 
@@ -137,8 +138,8 @@
       const how = off === 0 ? "" : `, ${number(Math.abs(off))} ${off > 0 ? "less" : "more"} than your guess`;
       sentence.classList.add("ask-mine");
       return [
-        node("p", {}, `${isRight ? "✓" : "✗"} You guessed ${number(value)}${unit}. The answer of this run is `,
-          node("b", {}, `${number(right)}${unit}`), `${how}.`, isRight && off ? " That is as close as can be told." : ""),
+        node("p", {}, `${isRight ? "✓" : "✗"} You guessed ${number(value)}${unit}. The answer of ${of} is `,
+          node("b", {}, `${number(right)}${unit}`), `${how}.`, isRight && off ? " That is close enough." : ""),
         node("p", {}, ...copied(sentence)),
       ];
     }

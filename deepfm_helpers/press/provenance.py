@@ -84,7 +84,7 @@ def note(notebook: nbformat.NotebookNode, name: str, today: str) -> str:
     command = f"python -m deepfm_helpers.press execute {number}"
     if dataset != DEFAULT:
         command = f"python -m deepfm_helpers.press book --dataset {dataset}"
-    code = f"digest `{kept}`, of the cells that can move a recorded number and of the modules that they reach"
+    code = f"fingerprint `{kept}` of the code behind the numbers; where yours has another, numbers may differ"
     shown = NOTE.format(
         data=data,
         code=code if kept else UNKNOWN,
