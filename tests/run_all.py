@@ -39,7 +39,6 @@ STAGES = {
     "one record again": ["-m", "pytest", "tests/test_spot_check.py", "-m", "records"],
     "pages": ["-m", "deepfm_helpers.press", "stored"],
     "browser": [*PYTEST, "tests/browser", "--dist=worksteal"],  # the tests of one page stay together
-    "mutants": ["tests/mutants.py", "--share", "3"],  # minutes, after which none begins
 }
 
 
