@@ -35,7 +35,7 @@ def test_a_note_says_what_made_the_outputs_and_how_to_make_them_again():
     text = provenance.note(chapter(), "07_one", "abc")
     for fact in (
         "`ml-100k`, drawn from a seed; the SHA-256 of its content begins with `0123456789ab`; seed 7",
-        "digest `abc`",
+        "fingerprint `abc`",
         ": python 3.11.7, keras 3.15.1\n",
         ": 1.5 s\n",
         "2 claims: 1 checked on the numbers of the chapter's own run, 1 by algebra. All of them held",
@@ -56,7 +56,7 @@ def test_a_note_on_other_data_names_the_command_for_them():
 def test_a_page_whose_code_was_changed_since_says_so_above_the_fold():
     text = provenance.note(chapter(), "07_one", "abd")
     assert text.index("The code of this chapter has changed since") < text.index("{dropdown}")
-    assert "digest `abc`" in text  # of the code that made the outputs
+    assert "fingerprint `abc`" in text  # of the code that made the outputs
 
 
 def test_a_note_does_not_guess_what_nobody_noted():
