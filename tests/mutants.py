@@ -52,8 +52,7 @@ HEAD = """\
 Would the tests notice a mistake? Each row below is a mistake made on purpose: a small sabotage of the code, of a
 notebook, of a page's script or of a record. `make mutants` applies the sabotages one at a time, each to a copy of the
 project, and runs the check that could notice it. A sabotage counts as caught if the check passes without it and one of
-the check's tests fails with it. `make test` tries a share of them, another one for each commit; the list is
-`tests/sabotages.py`.
+the check's tests fails with it. The list is `tests/sabotages.py`.
 
 A run of the whole list writes this page. The last column gives the seconds after which the test had failed.
 """
