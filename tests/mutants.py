@@ -187,11 +187,18 @@ def _in_the_copy(arguments: list[str], folder: Path, said: Path, variables: dict
     os.environ |= variables
     os.chdir(folder)
     sys.path[:] = [str(folder), *(p for p in sys.path if Path(p).resolve() not in (ROOT, ROOT / "tests"))]
-    for name in ("mutants", "run_all", "other_numerics", "sabotages"):  # the copy has its own
-        sys.modules.pop(name, None)
+    forget_the_project()
     import pytest
 
     sys.exit(pytest.main(arguments))
+
+
+def forget_the_project() -> None:
+    """Unload every module of the project, so that the next import takes that of the copy."""
+    own = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    own |= {path.stem for path in ROOT.glob("tests/*.py")}
+    for name in [name for name in sys.modules if name.split(".")[0] in own]:
+        del sys.modules[name]
 
 
 def outcome(report: Path) -> Outcome:

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import mutants
@@ -117,6 +118,16 @@ def test_a_check_that_never_ends_is_stopped(root, monkeypatch):
     (root / "test_one.py").write_text("import time\n\ndef test_it():\n    time.sleep(60)\n")
     (verdict,) = tried(root, RIGHT)
     assert verdict.why_not.endswith("it took more than 3 seconds")
+
+
+def test_the_process_of_a_check_knows_no_module_of_the_project():
+    code = "import mutants, sys; from deepfm_helpers.press import checkout; mutants.forget_the_project(); "
+    code += "print(*sorted(name for name, m in sys.modules.items() if hasattr(m, '__file__')))"
+    tests = mutants.ROOT / "tests"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tests, capture_output=True, text=True, check=True)
+    left = {name.split(".")[0] for name in done.stdout.split()}
+    assert "xml" in left
+    assert not left & {"deepfm_helpers", "benchmarks", "mutants", "run_all", "shares", "sabotages"}
 
 
 def test_no_sabotage_begins_when_the_time_is_over(root):
