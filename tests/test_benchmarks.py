@@ -419,12 +419,39 @@ def test_a_mean_takes_as_long_as_the_last_of_its_members(monkeypatch, tmp_path):
 
 def test_reach_compares_split_by_split(started):
     rows = run.reach(run.parse(["reach", "--seeds", "4", "5", "--target", "0.9"]))
-    assert [(asked["split"], asked["seed"], asked["target"]) for *_, asked in started] == [
-        (seed, seed, 0.9) for seed in (4, 4, 5, 5)
-    ]
+    asked = [(asked["split"], asked["seed"], asked["target"]) for *_, asked in started]
+    assert asked == [(seed, seed, 0.9) for seed in (4, 5) for _ in run.REACHED]
     assert {cores for _, cores, _ in started} == {""}
-    (ratio,) = [row for row in rows if row["metric"] == "seconds_ratio"]
-    assert (ratio["n"], ratio["value"]) == (2, pytest.approx((1 / 2 + 3 / 4) / 2))
+    six, full = [row for row in rows if row["metric"] == "seconds_ratio"]
+    assert six["system"] == "DeepFM, no history or time / myFM, ids and side, rank 10"
+    assert full["system"] == "DeepFM full, no day / myFM full, rank 10"
+    assert (six["n"], six["value"]) == (2, pytest.approx((1 / 2 + 5 / 6) / 2))
+    assert (full["n"], full["value"]) == (2, pytest.approx((3 / 4 + 7 / 8) / 2))
+
+
+def test_the_full_model_is_looked_at_after_each_epoch_and_the_first_that_is_near_enough_counts(monkeypatch):
+    from benchmarks.systems import book, book_reach
+    from deepfm_helpers import datasets, features, recipes
+
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_500, seed=3)
+    rows, test = features.split_rows(datasets.join(data.ratings, data.movies, data.users), 0.2, seed=1)
+    monkeypatch.setattr(book_reach.splits, "load", lambda *_: (data, rows, test))
+    monkeypatch.setattr(recipes, "FULL", recipes.changed(recipes.FULL, {"history": {"components": 5}}))
+    answers, errors = [], []
+    monkeypatch.setattr(book_reach.protocol, "turn", lambda **answer: answers.append(answer))
+
+    class Watch(book._Until):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            errors.append((self.error, self.seconds))
+
+    monkeypatch.setattr(book, "_Until", Watch)
+    request = {"data": "planted", "how": "random", "split": 1, "seed": 1, "target": 0.92}
+    book_reach.reach(request)
+    first = [error <= 0.92 for error, _ in errors].index(True)
+    assert first > 0
+    assert [seconds for _, seconds in errors[:first]] == [None] * first
+    assert answers == [{"seconds": errors[first][1]}]
 
 
 def test_looking_at_the_error_disturbs_no_training():
