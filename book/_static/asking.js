@@ -4,6 +4,7 @@
 // the next cells and the paragraph that reads them. Without JavaScript, and in print, all of it is there.
 (() => {
   const BETWEEN = Node.DOCUMENT_POSITION_FOLLOWING;
+  const METRICS = 110; // the state in which MathJax measures, before it sets
   const AND = new Intl.ListFormat("en-GB");
 
   function node(tag, attributes = {}, ...children) {
@@ -57,6 +58,12 @@
       found.push(next);
     }
     return found;
+  }
+
+  /** Measure formulas again that MathJax has set while they were hidden: it could not see the size of their text. */
+  function remeasure() {
+    const startup = window.MathJax?.startup;
+    startup?.promise?.then(() => startup.document.rerender(METRICS));
   }
 
   function ask(question, answer) {
@@ -142,6 +149,7 @@
       } else {
         said.replaceChildren(...aboutChoice(value));
       }
+      if (open && held.some((part) => part.querySelector("mjx-container"))) remeasure();
       if (open) dispatchEvent(new Event("resize")); // what scrolls sideways is reached by keyboard, see book.js
     }
 

@@ -199,6 +199,14 @@ def test_any_hand_can_guess_and_guess_again(chapter, hand):
     assert "answer of this run" not in first(page).inner_text()
 
 
+def test_a_formula_that_was_held_back_has_the_size_of_the_others(chapter):
+    page = chapter()
+    choose(page, 0)
+    sizes = """new Set([...document.querySelectorAll('main :is(section > p, .ask-answer) mjx-container')]
+        .map((formula) => formula.style.fontSize))"""
+    page.wait_for_function(f"({sizes}).size === 1", timeout=5000)
+
+
 def test_a_guess_is_kept_for_the_next_visit_and_can_be_withdrawn(chapter):
     page = chapter()
     choose(page, 1)
