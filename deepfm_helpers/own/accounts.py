@@ -71,17 +71,18 @@ def _columns(data: OwnData, fields: dict[str, Feature]) -> list[str]:
             table.append((column.name, "row", column.kind, "", "", "", _fate(column, name, None)))
             continue
         field = fields.get(name)
-        values = _values(cells, field)
-        rare = len(values - set(field.vocabulary)) if field and field.vocabulary is not None else None
+        has_ids = field is not None and field.vocabulary is not None
+        values = _values(cells, field) if has_ids else ()
+        n_values = len(values) if has_ids else cells.nunique()
         described = owners[owner] if owner else _where(data, name)
         table.append(
             (
                 column.name,
                 described,
                 column.kind,
-                f"{len(values):,}",
+                f"{n_values:,}",
                 f"{int(cells.isna().sum()):,}",
-                "" if rare is None else f"{rare:,}",
+                f"{len(values - set(field.vocabulary)):,}" if has_ids else "",
                 _fate(column, name, field),
             )
         )
@@ -97,9 +98,9 @@ def _where(data: OwnData, name: str) -> str:
     return next((w for f, w in ((data.rows, "row"), (data.users, "user")) if name in f), "item")
 
 
-def _values(cells: pd.Series, field: Feature | None) -> set:
-    distinct = cells.dropna().unique().tolist()
-    return {value for cell in distinct for value in field.read(cell)} if isinstance(field, Listed) else set(distinct)
+def _values(cells: pd.Series, field: Feature) -> set:
+    """Returns the different values of a column, those of lists one by one."""
+    return {value for cell in cells.dropna().unique().tolist() for value in field.read(cell)}
 
 
 def _fate(column: Column, name: str, field: Feature | None) -> str:

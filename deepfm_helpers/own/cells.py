@@ -42,7 +42,7 @@ def typed(cells: pd.Series, column: Column, place: Place, required: bool = False
     if required and (row := first(missing)) is not None:
         refuse(place(row), column, "the cell is empty; fill it in, or drop the row")
     if column.kind == "numeric":
-        return _numbers(cells, column, place)
+        return _numbers(cells, column, place, required)
     if column.kind == "time":
         return _seconds(cells, column, place)
     if column.kind == "single" and column.whole:
@@ -68,25 +68,24 @@ def shown(cell) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _numbers(cells: pd.Series, column: Column, place: Place) -> pd.Series:
+def _numbers(cells: pd.Series, column: Column, place: Place, required: bool) -> pd.Series:
     numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
     wrong = (numbers.isna() & cells.notna()) | (numbers.abs() > LARGEST)
     if (row := first(wrong)) is not None:
-        refuse(
-            place(row),
-            column,
-            f"{shown(cells[row])} is no finite number; correct the cell, or leave it empty if the number is missing",
-        )
+        remedy = "drop the row" if required else "leave it empty if the number is missing"
+        refuse(place(row), column, f"{shown(cells[row])} is no finite number; correct the cell, or {remedy}")
     return numbers
 
 
 def _whole_numbers(cells: pd.Series, column: Column, place: Place) -> pd.Series:
     if cells.dtype.kind in "iub":
-        wrong = cells > np.iinfo(np.int64).max if cells.dtype.kind == "u" else ()
+        wrong = (cells > np.iinfo(np.int64).max).fillna(False)
     elif cells.dtype.kind == "f":
         wrong = cells.notna() & ~((cells == np.floor(cells)) & (cells.abs() < 2**53))
     else:
-        wrong = cells.notna() & ~cells.astype("string").str.fullmatch(r"-?[0-9]{1,18}").fillna(False).astype(bool)
+        wrong = cells.notna() & ~cells.astype("string").str.fullmatch(r"-?[0-9]{1,18}").fillna(False).astype(
+            bool
+        )
     if (row := first(wrong)) is not None:
         refuse(
             place(row),
@@ -94,7 +93,9 @@ def _whole_numbers(cells: pd.Series, column: Column, place: Place) -> pd.Series:
             f"{shown(cells[row])} is no whole number of at most 18 digits; correct the cell, or drop whole = true",
         )
     if cells.dtype.kind not in "iubf":
-        cells = pd.Series([pd.NA if pd.isna(cell) else int(cell) for cell in cells], dtype="Int64", name=cells.name)
+        cells = pd.Series(
+            [pd.NA if pd.isna(cell) else int(cell) for cell in cells], dtype="Int64", name=cells.name
+        )
     return cells.astype("Int64" if cells.isna().any() else "int64")
 
 
@@ -114,15 +115,11 @@ def _seconds(cells: pd.Series, column: Column, place: Place) -> pd.Series:
 def _since_1970(seconds: pd.Series, cells: pd.Series, column: Column, place: Place) -> pd.Series:
     wrong = (seconds.isna() & cells.notna()) | (seconds < 0) | (seconds >= END_OF_TIME)
     if (row := first(wrong)) is not None:
-        found = shown(cells[row])
-        if seconds[row] >= END_OF_TIME and column.unit == "s":
-            refuse(
-                place(row), column, f"{found} is too large for seconds since 1970; for milliseconds write unit = 'ms'"
-            )
         refuse(
             place(row),
             column,
-            f"{found} is no time from 1970 to 2242; write seconds since 1970, or a date such as 2024-05-31T18:30:00",
+            f"{shown(cells[row])} is no time from 1970 to 2242; write seconds since 1970, milliseconds with "
+            "unit = 'ms', or a date such as 2024-05-31T18:30:00",
         )
     return seconds.astype("float64" if seconds.isna().any() else "int64")
 
@@ -136,11 +133,19 @@ def _check_text(cells: pd.Series, column: Column, place: Place) -> None:
         strange = np.zeros(len(cells), bool)
     if (row := first(strange)) is not None:
         cell = cells[row]
-        remedy = "write whole = true, or convert the column to text" if column.kind == "single" else "convert it"
-        refuse(place(row), column, f"{shown(cell)} is of type {type(cell).__name__}, and text is needed; {remedy}")
+        remedy = (
+            "write whole = true, or convert the column to text" if column.kind == "single" else "convert it"
+        )
+        refuse(
+            place(row),
+            column,
+            f"{shown(cell)} is of type {type(cell).__name__}, and text is needed; {remedy}",
+        )
     if column.kind == "multi":
         for cell in cells.dropna().unique():
             values = cell.split(column.separator)
             if cell != column.none and ("" in values or len(set(values)) < len(values)):
                 fault = "has nothing between two separators" if "" in values else "names a value twice"
-                refuse(place(first(cells == cell)), column, f"the list {shown(cell)} {fault}; correct the cell")
+                refuse(
+                    place(first(cells == cell)), column, f"the list {shown(cell)} {fault}; correct the cell"
+                )

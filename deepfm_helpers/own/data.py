@@ -109,13 +109,13 @@ class OwnData:
         return found
 
 
-def read(folder: str | Path, layout: str | Path | None = None) -> OwnData:
+def read(folder: str | Path, layout: Layout | str | Path | None = None) -> OwnData:
     """Reads the tables of a folder.
 
     Args:
         folder: the folder.
-        layout: a description: the name of one in `layouts.PRESETS`, or the path of a file; None: `dataset.toml` in the
-            folder.
+        layout: a description, the name of one in `layouts.PRESETS`, or the path of a file that holds one; None:
+            `dataset.toml` in the folder.
 
     Raises:
         DataError: the description or a table breaks a rule; the message says which file, line and column, and what to
@@ -124,12 +124,11 @@ def read(folder: str | Path, layout: str | Path | None = None) -> OwnData:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    path = folder / FILE if layout is None else PRESETS.get(str(layout), Path(layout))
-    described = Layout.read(path)
-    tables = {section: read_table(folder, source) for section, source in described.sources.items()}
+    if not isinstance(layout, Layout):
+        layout = Layout.read(folder / FILE if layout is None else PRESETS.get(str(layout), layout))
+    tables = {section: read_table(folder, source) for section, source in layout.sources.items()}
     digests = {name: digest for table in tables.values() for name, digest in table.digests.items()}
-    digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return _assembled(folder.resolve().name, described, tables, str(folder), digests)
+    return _assembled(folder.resolve().name, layout, tables, str(folder), digests)
 
 
 def from_frames(
@@ -203,9 +202,7 @@ def _row_of(section: str) -> Callable[[int], str]:
 
 def _assembled(name: str, layout: Layout, tables: dict[str, Table], source: str, digests: dict) -> OwnData:
     """Checks what concerns several columns or tables, joins them and draws the split."""
-    frames = {
-        section: table.frame.rename(columns=layout.names(section)) for section, table in tables.items()
-    }
+    frames = {section: table.frame.rename(columns=layout.names(section)) for section, table in tables.items()}
     rows, place = frames["rows"], tables["rows"].place
     ordered = [column for column in ROLES.values() if column in rows]
     rows = frames["rows"] = rows[[*ordered, *rows.columns.drop(ordered)]].astype({"rating": "float32"})
@@ -226,7 +223,11 @@ def _check_targets(targets: pd.Series, layout: Layout, place: Callable[[int], st
     low, high = layout.range
     wrong = ~targets.isin((0, 1)) if layout.task == "click" else ~targets.between(low, high)
     if (row := first(wrong)) is not None:
-        wanted = "0 or 1, as the task 'click' needs" if layout.task == "click" else f"in the range {low:g} to {high:g}"
+        wanted = (
+            "0 or 1, as the task 'click' needs"
+            if layout.task == "click"
+            else f"in the range {low:g} to {high:g}"
+        )
         refuse(place(row), layout.roles["target"], f"{shown(targets[row])} is not {wanted}; correct the cell")
     if targets.nunique() == 1:
         refuse(
@@ -254,7 +255,11 @@ def _join(rows, frame, key, layout, tables, section) -> pd.DataFrame:
     if (row := first(frame[key].duplicated())) is not None:
         value = frame[key][row]
         before = tables[section].place(first(frame[key] == value))
-        refuse(tables[section].place(row), source.key, f"{shown(value)} is also in {before}; drop one of the rows")
+        refuse(
+            tables[section].place(row),
+            source.key,
+            f"{shown(value)} is also in {before}; drop one of the rows",
+        )
     at = pd.Index(frame[key]).get_indexer(rows[key])
     if (row := first(at < 0)) is not None:
         there = ", ".join(source.files) or f"the frame of {section}"
@@ -277,13 +282,19 @@ def _parts(rows: pd.DataFrame, layout: Layout) -> dict[str, np.ndarray]:
     narrow = rows[[key for key in ("uid", "timestamp") if key in rows]]
     try:
         rest, test = features.split_rows(narrow, split.test, split.seed, split.by)
-        train, validation = features.split_rows(rest, split.validation / (1 - split.test), split.seed, split.by)
+        train, validation = features.split_rows(
+            rest, split.validation / (1 - split.test), split.seed, split.by
+        )
     except ValueError as error:
         raise DataError(
             f"the split by {split.by} of {len(rows):,} rows into validation = {split.validation} and "
             f"test = {split.test} leaves a part empty; add rows, or choose other shares"
         ) from error
-    return {"train": train.index.to_numpy(), "validation": validation.index.to_numpy(), "test": test.index.to_numpy()}
+    return {
+        "train": train.index.to_numpy(),
+        "validation": validation.index.to_numpy(),
+        "test": test.index.to_numpy(),
+    }
 
 
 def fingerprint(frames: Mapping[str, pd.DataFrame]) -> str:

@@ -95,7 +95,9 @@ def field_of(column: Column, owner: str, name: str, cells: pd.Series) -> Feature
             raise DataError(
                 f"column {column.name!r}: the training rows hold no number; declare the column as 'text'"
             )
-        return Scaled(kind="numeric", mean=float(numbers.mean()), spread=float(numbers.std()) or 1.0, **common)
+        return Scaled(
+            kind="numeric", mean=float(numbers.mean()), spread=float(numbers.std()) or 1.0, **common
+        )
     if column.hashed:
         return Hashed(kind="single", size=column.hashed, **common)
     rows = cells.value_counts()
@@ -110,9 +112,7 @@ def field_of(column: Column, owner: str, name: str, cells: pd.Series) -> Feature
         counts.update(dict.fromkeys(values, n))
     vocabulary = _frequent(column, counts)
     slots = max(len(set(values) & set(vocabulary)) for values, _ in lists)
-    return Listed(
-        kind="multi", size=len(vocabulary), vocabulary=vocabulary, slots=slots, **options, **common
-    )
+    return Listed(kind="multi", size=len(vocabulary), vocabulary=vocabulary, slots=slots, **options, **common)
 
 
 def _frequent(column: Column, counts: dict) -> tuple:

@@ -16,11 +16,10 @@ from pathlib import Path
 import pandas as pd
 
 from deepfm_helpers.own.cells import Place, typed
-from deepfm_helpers.own.layouts import Source, encoding_mark, nearest
+from deepfm_helpers.own.layouts import SEPARATORS, Source, encoding_mark, nearest
 from deepfm_helpers.schema import DataError
 
 BLOCK = 2**24  # bytes
-SEPARATORS = ",;\t|"
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,9 @@ def _parquet(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
     try:
         import pyarrow
     except ImportError as error:
-        raise DataError(f"{path}: to read Parquet install pyarrow (pip install pyarrow), or write a CSV") from error
+        raise DataError(
+            f"{path}: to read Parquet install pyarrow (pip install pyarrow), or write a CSV"
+        ) from error
     try:
         frame = pd.read_parquet(path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
@@ -173,15 +174,19 @@ def _scan(path: Path, encoding: str, separator: str) -> tuple[str, int, bool]:
     digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder(encoding)()
     n_separators, has_quotes, lines = 0, False, 0
     with open(path, "rb") as file:
-        while block := file.read(BLOCK):
+        more = True
+        while more:
+            more = bool(block := file.read(BLOCK))
             if not lines and (mark := encoding_mark(block[:3])) and mark != encoding:
                 remedy = f"write encoding = {mark!r}" if mark == "utf-8-sig" else "save it as UTF-8"
                 raise DataError(f"{path}, line 1: a byte order mark begins the file; {remedy}")
             if (zero := block.find(b"\0")) >= 0:
                 line = 1 + lines + block.count(b"\n", 0, zero)
-                raise DataError(f"{path}, line {line}: a zero byte, so this is no table; write the file again")
+                raise DataError(
+                    f"{path}, line {line}: a zero byte, so this is no table; write the file again"
+                )
             try:
-                decoder.decode(block)
+                decoder.decode(block, final=not more)
             except UnicodeDecodeError as error:
                 before = len(error.object) - len(block)  # bytes of a character that began in the block before
                 line = 1 + lines + block.count(b"\n", 0, max(error.start - before, 0))
@@ -216,7 +221,6 @@ def _cells(path: Path, source: Source, types: dict[str, str]) -> pd.DataFrame:
         keep_default_na=False,
         na_values=[""],
         skip_blank_lines=False,
-        float_precision="round_trip",
     )
 
 
@@ -245,7 +249,9 @@ def _check_widths(path: Path, source: Source) -> None:
     for line, cells in rows:
         if len(cells) != width:
             found = f"{len(cells)} cells where the header has {width}" if cells else "the line is empty"
-            raise DataError(f"{path}, line {line}: {found}; correct this line, or put quotes around its cells")
+            raise DataError(
+                f"{path}, line {line}: {found}; correct this line, or put quotes around its cells"
+            )
 
 
 def _line(path: Path, source: Source, row: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from deepfm_helpers.own.layouts import ENCODINGS, FILE, PRESETS, Layout, encoding_mark
+from deepfm_helpers.own.layouts import ENCODINGS, FILE, PRESETS, SEPARATORS, Layout, encoding_mark
 from deepfm_helpers.schema import DataError
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-SAMPLE = 100_000
-"""Rows of each file from which the kinds of its columns are guessed."""
+SAMPLE = 1_000_000
+"""Rows of each file, from its beginning, of which the kinds of its columns are guessed."""
 
 FEW = 20
 """Whole numbers with at most this many different values are taken for codes, others for quantities."""
@@ -87,10 +86,14 @@ def propose(folder: str | Path) -> Layout:
         layout = Layout.read(preset)
         if all(headers.get(s.files[0]) == list(s.columns) for s in layout.sources.values()):
             return layout
-    found = {name: roles for name in tables if {"user", "item", "target"} <= set(roles := _roles(headers[name]))}
+    found = {
+        name: roles for name in tables if {"user", "item", "target"} <= set(roles := _roles(headers[name]))
+    }
     if len(found) != 1:
         names = ", ".join(found or tables)
-        which = "several files look like rows" if found else "no file looks like rows, with user, item and target"
+        which = (
+            "several files look like rows" if found else "no file looks like rows, with user, item and target"
+        )
         raise DataError(f"{folder}: {which} ({names}); write {FILE} by hand")
     ((name, roles),) = found.items()
     frame, options = tables.pop(name)
@@ -149,10 +152,7 @@ def _sample(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     options = {"encoding": encoding} if encoding != "utf-8" else {}
     usual = "\t" if path.suffix == ".tsv" else ","
     head = start.decode("latin-1").split("\n")[0]
-    try:
-        separator = csv.Sniffer().sniff(head, ",;\t|").delimiter
-    except csv.Error:
-        separator = usual
+    separator = max([usual, *SEPARATORS], key=head.count)
     if separator != usual:
         options["separator"] = separator
     for encoding in dict.fromkeys([encoding, *ENCODINGS]):

@@ -71,6 +71,7 @@ KINDS = {
     "text": "what the model does not see",
 }
 ENCODINGS = ("utf-8", "utf-8-sig", "latin-1", "cp1252")
+SEPARATORS = ",;\t|"  # the usual ones, for hints and guesses
 SPLITS = ("random", "time", "user")
 ROLES = {"user": "uid", "item": "mid", "target": "rating", "time": "timestamp"}
 """The four columns that every dataset of the book has, under the names that they have in its joined rows."""
@@ -200,7 +201,10 @@ class Layout:
                 f"{path}: cannot be read ({error.strerror}); deepfm describe proposes such a file"
             ) from error
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8") from error
+            line = 1 + error.object.count(b"\n", 0, error.start)
+            raise DataError(
+                f"{path}, line {line}: a byte that is not UTF-8; save the file as UTF-8"
+            ) from error
         except tomllib.TOMLDecodeError as error:
             raise DataError(f"{path}: no TOML: {error}; correct this line") from error
         layout = Layout.of(entries, str(path))
@@ -233,7 +237,9 @@ class Layout:
                 sources[section] = _source(one, rare, frozenset([key]), key)
         split = _split(top.inside("split")) if "split" in top else Split()
         top.close()
-        layout = Layout(task, **sources, roles=roles, range=range_, repeats=repeats, split=split, entries=entries)
+        layout = Layout(
+            task, **sources, roles=roles, range=range_, repeats=repeats, split=split, entries=entries
+        )
         _check_roles(layout, where)
         _check_names(layout, where)
         return layout
@@ -393,7 +399,9 @@ def _check_roles(layout: Layout, where: str) -> None:
     kinds = {"user": "single", "item": "single", "target": "numeric", "time": "time"}
     for role, name in roles.items():
         if name not in rows:
-            raise DataError(f"{where}, [rows]: {role} = {name!r} is not among the columns{nearest(name, rows)}")
+            raise DataError(
+                f"{where}, [rows]: {role} = {name!r} is not among the columns{nearest(name, rows)}"
+            )
         if rows[name].kind != kinds[role]:
             raise DataError(
                 f"{where}, [rows]: {role} = {name!r} is of kind {rows[name].kind!r}; it has to be {kinds[role]!r}"
@@ -401,7 +409,9 @@ def _check_roles(layout: Layout, where: str) -> None:
         if twice := [other for other in roles if other != role and roles[other] == name]:
             raise DataError(f"{where}, [rows]: {role} and {twice[0]} are both {name!r}; name two columns")
     if layout.split.by == "time" and "time" not in roles:
-        raise DataError(f"{where}, [split]: by = 'time' needs a column of times; name it, as time = … in [rows]")
+        raise DataError(
+            f"{where}, [split]: by = 'time' needs a column of times; name it, as time = … in [rows]"
+        )
     for section in ("users", "items"):
         if source := layout.sources.get(section):
             role = section.removesuffix("s")
@@ -428,11 +438,15 @@ def _check_names(layout: Layout, where: str) -> None:
                 continue
             place = f"{where}, [{section}.columns], column {name!r}"
             if column.field in taken:
-                raise DataError(f"{place}: the book keeps this name for {taken[column.field]}; rename the column")
+                raise DataError(
+                    f"{place}: the book keeps this name for {taken[column.field]}; rename the column"
+                )
             if column.field in RESERVED:
                 raise DataError(f"{place}: in a recipe this name means something else; rename the column")
             if name in joined:
-                raise DataError(f"{place}: [{joined[name]}] has a column of this name, too; rename one of them")
+                raise DataError(
+                    f"{place}: [{joined[name]}] has a column of this name, too; rename one of them"
+                )
             if column.field in named:
                 raise DataError(
                     f"{place}: as a field it would be called {column.field!r}, like {named[column.field]!r}; "
