@@ -250,7 +250,7 @@ TABLE = [
     # the description
     (FILE, None, None, r"dataset\.toml: cannot be read .*deepfm describe proposes"),
     (FILE, "rare = 2", "rare = = 2", r"dataset\.toml: no TOML: .*line 3, column 8"),
-    (FILE, "rare = 2", "rare = '\udcff'".encode("utf-8", "surrogateescape"), r"dataset\.toml, line 3: a byte that is not UTF-8"),
+    (FILE, "rare = 2", b"rare = '\xff'", r"dataset\.toml, line 3: a byte that is not UTF-8"),
     (FILE, "rare = 2", "rear = 2", r"dataset\.toml: unknown key 'rear'; did you mean 'rare'"),
     (FILE, "rare = 2", "rare = 0", r"rare = 0 must be a whole number from 1 on"),
     (FILE, "rare = 2", "rare = true", r"rare = True must be a whole number from 1 on"),

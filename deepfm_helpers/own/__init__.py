@@ -6,7 +6,8 @@ other way round, and a module here uses only modules that stand above it::
 
     layouts
     fields, cells
-    files, guessing
+    files
+    guessing
     data
     accounts
 """

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -119,8 +120,16 @@ def check_header(header: list, source: Source, what: str) -> None:
             )
 
 
-def separator_of(path: Path, source: Source) -> str:
-    return source.separator or ("\t" if path.suffix == ".tsv" else ",")
+class Form(NamedTuple):
+    """How a file of text is written: the character between two cells, and the encoding."""
+
+    separator: str
+    encoding: str
+
+
+def usual_separator(path: Path) -> str:
+    """Returns the separator that the ending of a name promises."""
+    return "\t" if path.suffix == ".tsv" else ","
 
 
 def _parquet(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
@@ -139,9 +148,9 @@ def _parquet(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
 
 
 def _delimited(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
-    separator = separator_of(path, source)
-    digest, n_separators, has_quotes = _scan(path, source.encoding, separator)
-    rows = _rows(path, source)
+    form = Form(source.separator or usual_separator(path), source.encoding)
+    digest, n_separators, has_quotes = _scan(path, form)
+    rows = _rows(path, form)
     header = next(rows, (1, []))[1]
     if not any(header):
         raise DataError(f"{path}: the file is empty; it needs a header and rows")
@@ -151,26 +160,27 @@ def _delimited(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
     if start is None:
         raise DataError(f"{path}: there is a header and no row; a table needs at least one")
     if len(start) != len(header):
-        _check_widths(path, source)
+        check_widths(path, form)
     types = {name: _type(source, name, cell) for name, cell in zip(header, start, strict=True)}
     try:
         try:
-            cells = _cells(path, source, types)
+            cells = read_cells(path, form, types)
         except (ValueError, OverflowError):
             # A cell is not what its column declares: as text it can be shown.
-            cells = _cells(path, source, dict.fromkeys(header, "str"))
+            cells = read_cells(path, form, dict.fromkeys(header, "str"))
     except (ValueError, OverflowError) as error:  # the rows have different lengths, or a quote is left open
-        _check_widths(path, source)
+        check_widths(path, form)
         raise DataError(f"{path}: {error}; write the file again") from error
     expected = (len(header) - 1) * (len(cells) + 1)
     # pandas fills a row that is too short; such a row lacks its last cell.
     if cells[header[-1]].isna().any() if has_quotes else n_separators != expected:
-        _check_widths(path, source)
-    return cells, (lambda row: f"{path}, line {_line(path, source, row)}"), digest
+        check_widths(path, form)
+    return cells, (lambda row: f"{path}, line {_line(path, form, row)}"), digest
 
 
-def _scan(path: Path, encoding: str, separator: str) -> tuple[str, int, bool]:
+def _scan(path: Path, form: Form) -> tuple[str, int, bool]:
     """Returns the SHA-256 of a file, its number of separators, and whether it holds quotes; checks its encoding."""
+    separator, encoding = form
     digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder(encoding)()
     n_separators, has_quotes, lines = 0, False, 0
     with open(path, "rb") as file:
@@ -212,22 +222,24 @@ def _type(source: Source, name: str, start: str) -> str:
     return "int64" if column.kind == "time" and start.isdecimal() else "str"
 
 
-def _cells(path: Path, source: Source, types: dict[str, str]) -> pd.DataFrame:
+def read_cells(path: Path, form: Form, types: dict[str, str] | str, n: int | None = None) -> pd.DataFrame:
+    """Returns the cells of a file, or of its first `n` rows, as these types; an empty cell is missing."""
     return pd.read_csv(
         path,
-        sep=separator_of(path, source),
-        encoding=source.encoding,
+        sep=form.separator,
+        encoding=form.encoding,
         dtype=types,
+        nrows=n,
         keep_default_na=False,
         na_values=[""],
         skip_blank_lines=False,
     )
 
 
-def _rows(path: Path, source: Source) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
     """Yields the number of its first line and the cells of each row, the header first."""
-    with open(path, encoding=source.encoding, newline="") as file:
-        reader, line = csv.reader(file, delimiter=separator_of(path, source), strict=True), 1
+    with open(path, encoding=form.encoding, newline="") as file:
+        reader, line = csv.reader(file, delimiter=form.separator, strict=True), 1
         while True:
             try:
                 cells = next(reader, None)
@@ -242,9 +254,9 @@ def _rows(path: Path, source: Source) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
 
 
-def _check_widths(path: Path, source: Source) -> None:
-    """Raises DataError at the first row that has not as many cells as the header."""
-    rows = _rows(path, source)
+def check_widths(path: Path, form: Form) -> None:
+    """Raises DataError at the first row that has not as many cells as the header, or leaves a quote open."""
+    rows = _rows(path, form)
     width = len(next(rows)[1])
     for line, cells in rows:
         if len(cells) != width:
@@ -254,6 +266,6 @@ def _check_widths(path: Path, source: Source) -> None:
             )
 
 
-def _line(path: Path, source: Source, row: int) -> int:
+def _line(path: Path, form: Form, row: int) -> int:
     """Returns the number of the line on which a row begins."""
-    return next(line for i, (line, _) in enumerate(_rows(path, source), -1) if i == row)
+    return next(line for i, (line, _) in enumerate(_rows(path, form), -1) if i == row)

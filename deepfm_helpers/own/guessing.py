@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from deepfm_helpers.own.layouts import ENCODINGS, FILE, PRESETS, SEPARATORS, Layout, encoding_mark
+from deepfm_helpers.own.files import Form, check_widths, read_cells, usual_separator
+from deepfm_helpers.own.layouts import FILE, PRESETS, SEPARATORS, Layout, encoding_mark
 from deepfm_helpers.schema import DataError
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -103,8 +104,10 @@ def propose(folder: str | Path) -> Layout:
     if not click:
         rows["range"] = [float(targets.min()), float(targets.max())]
     columns = rows.pop("columns")
+    keys = [roles[role] for role in ("user", "item", "time") if role in roles]
     entries = {
         "task": "click" if click else "rating",
+        **({"repeats": True} if frame.duplicated(keys).any() else {}),
         "rows": {"files": [name]} | options | rows | {"columns": columns},
     }
     for role in ("user", "item"):
@@ -148,28 +151,28 @@ def _sample(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
             raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
     with open(path, "rb") as file:
         start = file.read(2**16)
-    encoding = encoding_mark(start) or "utf-8"
+    encoding = encoding_mark(start) or ("utf-8" if _is_utf8(path) else "latin-1")
+    if encoding == "utf-16":
+        raise DataError(f"{path}: the file is UTF-16 text; save it as UTF-8")
     options = {"encoding": encoding} if encoding != "utf-8" else {}
-    usual = "\t" if path.suffix == ".tsv" else ","
+    usual = usual_separator(path)
     head = start.decode("latin-1").split("\n")[0]
     separator = max([usual, *SEPARATORS], key=head.count)
     if separator != usual:
         options["separator"] = separator
-    for encoding in dict.fromkeys([encoding, *ENCODINGS]):
+    form = Form(separator, encoding)
+    try:
+        return read_cells(path, form, "str", SAMPLE), options
+    except ValueError as error:  # pandas' own errors, too
+        check_widths(path, form)
+        raise DataError(f"{path}: cannot be read as a table ({' '.join(str(error).split())})") from error
+
+
+def _is_utf8(path: Path) -> bool:
+    with open(path, encoding="utf-8") as file:
         try:
-            frame = pd.read_csv(
-                path,
-                sep=separator,
-                encoding=encoding,
-                dtype="str",
-                keep_default_na=False,
-                na_values=[""],
-                nrows=SAMPLE,
-            )
+            while file.read(2**20):
+                pass
         except UnicodeDecodeError:
-            options["encoding"] = "latin-1"
-            continue
-        except ValueError as error:  # pandas' own errors, too
-            raise DataError(f"{path}: cannot be read as a table ({error})") from error
-        return frame, options
-    raise DataError(f"{path}: the encoding is none of {', '.join(ENCODINGS)}; save the file as UTF-8")
+            return False
+    return True

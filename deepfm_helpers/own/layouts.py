@@ -421,8 +421,8 @@ def _check_roles(layout: Layout, where: str) -> None:
                 raise DataError(f"{where}, [{section}]: key = {source.key!r} is not among the columns{near}")
             if (key.kind, key.whole) != (column.kind, column.whole):
                 raise DataError(
-                    f"{where}, [{section}]: key {key.name!r} and the {role} {column.name!r} of the rows differ in kind: "
-                    "write both as 'single', or both with whole = true"
+                    f"{where}, [{section}]: key {key.name!r} and the {role} {column.name!r} of the rows differ in "
+                    "kind: write both as 'single', or both with whole = true"
                 )
 
 
