@@ -239,9 +239,16 @@ def _check_targets(targets: pd.Series, layout: Layout, place: Callable[[int], st
 
 
 def _check_repeats(rows: pd.DataFrame, layout: Layout, place: Callable[[int], str]) -> None:
-    keys = [key for key in ("uid", "mid", "timestamp") if key in rows]
-    if layout.repeats or (row := first(rows.duplicated(keys))) is None:
+    if layout.repeats:
         return
+    keys = [key for key in ("uid", "mid", "timestamp") if key in rows]
+    (users, _), (items, values) = pd.factorize(rows["uid"]), pd.factorize(rows["mid"])
+    # Few pairs of user and item repeat, and only those rows can repeat the time as well.
+    suspects = rows[pd.Series(users * len(values) + items).duplicated(keep=False).to_numpy()]
+    repeated = suspects.index[suspects.duplicated(keys)]
+    if repeated.empty:
+        return
+    row = int(repeated[0])
     before = first((rows[keys] == rows.loc[row, keys].tolist()).all(axis=1))
     named = [layout.roles[role] for role, key in ROLES.items() if key in keys]
     raise DataError(

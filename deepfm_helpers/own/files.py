@@ -172,8 +172,9 @@ def _delimited(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
         check_widths(path, form)
         raise DataError(f"{path}: {error}; write the file again") from error
     expected = (len(header) - 1) * (len(cells) + 1)
-    # pandas fills a row that is too short; such a row lacks its last cell.
-    if cells[header[-1]].isna().any() if has_quotes else n_separators != expected:
+    # pandas fills a row that is too short, so that its last cell is missing. Where cells may hold separators, their
+    # number proves nothing.
+    if n_separators != expected or (has_quotes and cells[header[-1]].isna().any()):
         check_widths(path, form)
     return cells, (lambda row: f"{path}, line {_line(path, form, row)}"), digest
 

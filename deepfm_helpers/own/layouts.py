@@ -225,15 +225,15 @@ class Layout:
         rare = top.take("rare", _whole(1), 1)
         repeats = top.take("repeats", FLAG, False)
         rows = top.inside("rows")
-        time = {"time": rows.take("time", TEXT)} if "time" in rows else {}
-        roles = {role: rows.take(role, TEXT) for role in ("user", "item", "target")} | time
+        time = {"time": rows.take("time", NAME)} if "time" in rows else {}
+        roles = {role: rows.take(role, NAME) for role in ("user", "item", "target")} | time
         range_ = (0.0, 1.0) if task == "click" else tuple(map(float, rows.take("range", RANGE)))
         sources = {"rows": _source(rows, rare, frozenset(roles.values()))}
         for section in ("users", "items"):
             sources[section] = None
             if section in top:
                 one = top.inside(section)
-                key = one.take("key", TEXT)
+                key = one.take("key", NAME)
                 sources[section] = _source(one, rare, frozenset([key]), key)
         split = _split(top.inside("split")) if "split" in top else Split()
         top.close()
@@ -270,6 +270,7 @@ def _one_of(choices: Collection[str]) -> _Rule:
 
 
 TEXT = _Rule("a text that is not empty", lambda v: isinstance(v, str) and v != "")
+NAME = _Rule("the name of a column", TEXT.accepts)
 FLAG = _Rule("true or false", lambda v: isinstance(v, bool))
 SHARE = _Rule("a number between 0 and 1", lambda v: _is_number(v) and 0 < v < 1)
 SEPARATOR = _Rule(
