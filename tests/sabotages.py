@@ -615,7 +615,6 @@ SABOTAGES = (
         "t * score + (1 - t) * Math.log1p(ratings)",
         IN_LABS + "test_the_list_shown_is_the_best_of_the_mixture",
     ),
-    # tables of one's own
     Sabotage(
         "A row of a table that is too short is filled up",
         "deepfm_helpers/own/files.py",
@@ -651,7 +650,6 @@ SABOTAGES = (
         "line += 1",
         OWN,
     ),
-    # the project
     Sabotage(
         "The README names a command that does not exist",
         "README.md",

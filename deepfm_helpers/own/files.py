@@ -258,7 +258,7 @@ def _rows(path: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
 def check_widths(path: Path, form: Form) -> None:
     """Raises DataError at the first row that has not as many cells as the header, or leaves a quote open."""
     rows = _rows(path, form)
-    width = len(next(rows)[1])
+    width = len(next(rows, (1, []))[1])
     for line, cells in rows:
         if len(cells) != width:
             found = f"{len(cells)} cells where the header has {width}" if cells else "the line is empty"
