@@ -95,9 +95,8 @@ def field_of(column: Column, owner: str, name: str, cells: pd.Series) -> Feature
             raise DataError(
                 f"column {column.name!r}: the training rows hold no number; declare the column as 'text'"
             )
-        return Scaled(
-            kind="numeric", mean=float(numbers.mean()), spread=float(numbers.std()) or 1.0, **common
-        )
+        spread = float(numbers.std()) if numbers.min() < numbers.max() else 1.0
+        return Scaled(kind="numeric", mean=float(numbers.mean()), spread=spread, **common)
     if column.hashed:
         return Hashed(kind="single", size=column.hashed, **common)
     rows = cells.value_counts()
