@@ -62,45 +62,30 @@ def _targets(data: OwnData) -> list[str]:
 
 
 def _columns(data: OwnData, fields: dict[str, Feature]) -> list[str]:
-    owners = {"user": "user", "film": "item", "rating": "row"}
+    frames = {"rows": data.rows, "users": data.users, "items": data.items}
     table = [("column", "describes", "kind", "values", "missing", "rare", "in the model")]
-    for column, owner, name in data.columns():
-        frame = {"user": data.users, "film": data.items}.get(owner, data.rows)
-        cells = next((f[name] for f in (frame, data.rows, data.users, data.items) if name in f), None)
-        if cells is None:  # text beside the rows, which is not kept
-            table.append((column.name, "row", column.kind, "", "", "", _fate(column, name, None)))
-            continue
-        field = fields.get(name)
-        has_ids = field is not None and field.vocabulary is not None
-        values = _values(cells, field) if has_ids else ()
-        n_values = len(values) if has_ids else cells.nunique()
-        described = owners[owner] if owner else _where(data, name)
-        table.append(
-            (
-                column.name,
-                described,
-                column.kind,
-                f"{n_values:,}",
-                f"{int(cells.isna().sum()):,}",
-                f"{len(values - set(field.vocabulary)):,}" if has_ids else "",
-                _fate(column, name, field),
-            )
-        )
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    right = {3, 4, 5}
+    for column, section, name, is_field in data.columns():
+        field = fields[name] if is_field else None
+        counts = _counts(frames[section][name], field) if name in frames[section] else [""] * 3
+        describes = section.removesuffix("s")
+        table.append((column.name, describes, column.kind, *counts, _fate(column, name, field)))
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    sides = "<<<>>><"
     return [
-        "  ".join(f"{cell:{'>' if i in right else '<'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
+        ).rstrip()
         for row in table
     ]
 
 
-def _where(data: OwnData, name: str) -> str:
-    return next((w for f, w in ((data.rows, "row"), (data.users, "user")) if name in f), "item")
-
-
-def _values(cells: pd.Series, field: Feature) -> set:
-    """Returns the different values of a column, those of lists one by one."""
-    return {value for cell in cells.dropna().unique().tolist() for value in field.read(cell)}
+def _counts(cells: pd.Series, field: Feature | None) -> list[str]:
+    """Returns the number of values (those of lists one by one), of missing cells, and of values without an id."""
+    missing = f"{int(cells.isna().sum()):,}"
+    if field is None or field.vocabulary is None:
+        return [f"{cells.nunique():,}", missing, ""]
+    values = {value for cell in cells.dropna().unique().tolist() for value in field.read(cell)}
+    return [f"{len(values):,}", missing, f"{len(values - set(field.vocabulary)):,}"]
 
 
 def _fate(column: Column, name: str, field: Feature | None) -> str:

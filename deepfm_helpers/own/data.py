@@ -21,7 +21,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,23 @@ from deepfm_helpers.own.layouts import FILE, PRESETS, ROLES, Column, Layout
 from deepfm_helpers.schema import DataError, Provenance
 
 OWNERS = {"rows": "rating", "users": "user", "items": "film"}
-"""The tables, and the word with which a `features.Feature` says what it describes."""
+"""The tables, and the words with which a `features.Feature` says what it describes."""
+
+
+class Part(NamedTuple):
+    """A column as a part of the dataset.
+
+    Attributes:
+        column: what is known about it.
+        section: what it describes: "users", "items" or "rows".
+        name: its name in the joined rows.
+        is_field: whether it becomes a field of the model.
+    """
+
+    column: Column
+    section: str
+    name: str
+    is_field: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -93,20 +109,25 @@ class OwnData:
         """
         train = self.split()[0] if train is None else train
         return tuple(
-            field_of(column, owner, name, train[name]) for column, owner, name in self.columns() if owner
+            field_of(part.column, OWNERS[part.section], part.name, train[part.name])
+            for part in self.columns()
+            if part.is_field
         )
 
-    def columns(self) -> list[tuple[Column, str, str]]:
-        """Returns (column, owner, name in the joined rows) of each column; the owner of what is no field is ""."""
+    def columns(self) -> list[Part]:
+        """Returns the columns: user, item, those of users, items and rows, target and time."""
         roles, rows = self.layout.roles, self.layout.rows.columns
-        found = [(rows[roles["user"]], "user", "uid"), (rows[roles["item"]], "film", "mid")]
+        found = [
+            Part(rows[roles["user"]], "users", "uid", True),
+            Part(rows[roles["item"]], "items", "mid", True),
+        ]
         for section in ("users", "items", "rows"):
             source = self.layout.sources.get(section)
             for name, column in source.columns.items() if source else ():
                 if name not in self.layout.names(section):
-                    found.append((column, "" if column.kind == "text" else OWNERS[section], name))
-        found += [(rows[roles[role]], "", ROLES[role]) for role in ("target", "time") if role in roles]
-        return found
+                    found.append(Part(column, section, name, column.kind != "text"))
+        ends = [role for role in ("target", "time") if role in roles]
+        return found + [Part(rows[roles[role]], "rows", ROLES[role], False) for role in ends]
 
 
 def read(folder: str | Path, layout: Layout | str | Path | None = None) -> OwnData:

@@ -1,7 +1,6 @@
 """What `dataset.toml` says about a folder of tables: its files, the kinds of their columns, the task and the split.
 
-A whole description looks like this; everything but the two keys of a section `users` or `items`, and what is marked
-as optional, is needed::
+A whole description looks like this; what is not marked as optional is needed::
 
     task = "rating"                  # "rating", or "click" for a target of 0 and 1
     rare = 5                         # optional: values with fewer than 5 training rows get no id of their own
@@ -70,6 +69,8 @@ KINDS = {
     "time": "seconds (or, with unit = 'ms', milliseconds) since 1970, or a date in the form of ISO 8601",
     "text": "what the model does not see",
 }
+"""What the columns of each kind hold."""
+
 ENCODINGS = ("utf-8", "utf-8-sig", "latin-1", "cp1252")
 SEPARATORS = ",;\t|"  # the usual ones, for hints and guesses
 SPLITS = ("random", "time", "user")
