@@ -597,6 +597,18 @@ def test_the_account_says_what_becomes_of_each_column(folder, capsys):
     )
 
 
+def test_a_text_may_have_one_name_in_two_tables(folder, capsys):
+    toml = TOML.replace('city = "single"', 'city = "single"\ntitle = "text"')
+    write(folder, {"dataset.toml": toml, "customers.csv": "customer,age,city,title\nann,30,Graz,Dr\n"
+                   "bob,,Graz,\ncid,50,Lyon,\ndan,70,,Dr\n"})  # fmt: skip
+    assert cli.main(["describe", str(folder)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("title")]
+    assert lines == [
+        ["title", "user", "text", "1", "2", "nothing"],
+        ["title", "item", "text", "3", "0", "nothing"],
+    ]
+
+
 def test_many_targets_are_counted_in_ten_bins():
     own = learnable(500)
     account = accounts.account(own)
