@@ -33,6 +33,7 @@ RANKING = "deepfm_helpers/ranking.py"
 RECOMMENDING = "deepfm_helpers/recommending.py"
 TRAINING = "deepfm_helpers/training.py"
 FETCHING = "deepfm_helpers/fetching.py"
+OWN = "tests/test_own.py"
 
 NETWORK = "tests/test_models.py::test_float32_models_stay_close_to_float64"
 PENALTIES = "tests/test_models.py::test_a_wide_field_has_weights_and_no_vectors"
@@ -613,6 +614,41 @@ SABOTAGES = (
         "(1 - t) * score + t * Math.log1p(ratings)",
         "t * score + (1 - t) * Math.log1p(ratings)",
         IN_LABS + "test_the_list_shown_is_the_best_of_the_mixture",
+    ),
+    Sabotage(
+        "A row of a table that is too short is filled up",
+        "deepfm_helpers/own/files.py",
+        "if n_separators != expected or",
+        "if",
+        OWN,
+    ),
+    Sabotage(
+        "A rare value keeps an id of its own",
+        "deepfm_helpers/own/fields.py",
+        "if n >= column.rare))",
+        "if n >= 1))",
+        OWN,
+    ),
+    Sabotage(
+        "The mean and the values of a field come from all rows",
+        "deepfm_helpers/own/data.py",
+        "OWNERS[part.section], part.name, train[part.name])",
+        "OWNERS[part.section], part.name, self.rows[part.name])",
+        OWN,
+    ),
+    Sabotage(
+        "The bucket of a value differs from process to process",
+        "deepfm_helpers/own/fields.py",
+        "digest = hashlib.blake2b(str(value).encode(), digest_size=8).digest()",
+        'digest = hash(str(value)).to_bytes(8, "little", signed=True)',
+        OWN,
+    ),
+    Sabotage(
+        "The line of an error counts rows, not lines",
+        "deepfm_helpers/own/files.py",
+        "line = reader.line_num + 1",
+        "line += 1",
+        OWN,
     ),
     Sabotage(
         "The README names a command that does not exist",
