@@ -89,11 +89,11 @@ def test_every_stored_system_and_every_compared_one_has_its_program():
     stored = [(one["task"], system) for one in results.read() for system in one["system"].split(" / ")]
     compared = [("rmse", answer) for name in run.COMPARED for answer in run.answers_of(name)]
     for task, system in {*compared, *(what for what in stored if what[0] != "rmse")}:
-        path, _ = origin.program(task, system)
+        path, *_ = origin.program(task, system)
         assert (origin.FOLDER / f"{path}.py").is_file()
-    assert origin.program("rmse", "DeepFM full, mean of 5") == ("systems/book_rmse", True)
-    assert origin.program("rmse", "myFM full, rank 32, 512 iterations") == ("systems/myfm", False)
-    assert origin.program("reading", "post") == ("systems/readers", False)
+    assert origin.program("rmse", "DeepFM full, mean of 5") == ("systems/book_rmse", True, "full")
+    assert origin.program("rmse", "myFM full, rank 32, 512 iterations") == ("systems/myfm", False, None)
+    assert origin.program("reading", "post") == ("systems/readers", False, None)
     for task, system in (("rmse", "DeepFM of last year"), ("speed", "book"), ("training", "pen and paper")):
         with pytest.raises(LookupError):
             origin.program(task, system)
@@ -123,6 +123,51 @@ def test_a_row_of_the_book_hangs_on_all_that_it_reaches_others_on_their_own_file
     after = digest_with(*post), digest_with(*ratio), digest_with(*book)
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True]
     origin._digest.cache_clear()
+
+
+PROGRAM = """
+import math
+
+TWICE, ONCE = 2, 1
+FAR = {"far": 3}
+
+
+def times(n):
+    return lambda x: n * x
+
+
+MODELS = {"one": times(ONCE), "two": times(TWICE), "half": math.sqrt, **{name: times(3) for name in FAR}}
+
+
+def rmse(request):
+    return MODELS[request](1)
+
+
+if __name__ == "__main__":
+    rmse("one")
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "moved"),
+    [
+        ('"half": math.sqrt', '"half": math.sqrt, "third": math.exp', set()),
+        ("math.sqrt", "math.exp", {"half"}),
+        ("FAR = ", "NEAR = 5\nFAR = ", set()),
+        ("times(TWICE)", "times(2)", {"two"}),
+        ("TWICE, ONCE = 2, 1", "TWICE, ONCE = 3, 1", {"one", "two"}),  # one statement
+        ("return lambda x: n * x", "return lambda x: x * n", {"one", "two", "half", "far"}),
+        ("times(3)", "times(4)", {"one", "two", "half", "far"}),
+        ("MODELS[request](1)", "MODELS[request](2)", {"one", "two", "half", "far"}),
+        ('rmse("one")', 'rmse("two")', {"one", "two", "half", "far"}),
+        ("import math\n", "import math, cmath as c\n", {"one", "two", "half", "far"}),
+    ],
+)
+def test_a_model_hangs_on_what_it_needs_of_its_program_and_no_further_model(old, new, moved):
+    changed = PROGRAM.replace(old, new)
+    assert changed != PROGRAM
+    models = {"one", "two", "half", "far"}
+    assert {m for m in models if origin.needed(changed, m) != origin.needed(PROGRAM, m)} == moved
 
 
 def test_the_book_reaches_its_models_and_the_splits():
