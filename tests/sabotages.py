@@ -503,6 +503,13 @@ SABOTAGES = (
         "tests/test_comparing.py::test_a_record_that_is_wrong_is_told",
     ),
     Sabotage(
+        "A record is confirmed although its run came out differently",
+        "deepfm_helpers/sweeps/recording.py",
+        "left[name] = again.differences(stored, place, name)",
+        "left[name] = []",
+        "tests/test_recording.py::test_a_record_that_differs_stays_as_it_is_and_the_others_are_confirmed",
+    ),
+    Sabotage(
         "The page that computes by itself takes the pairs away from the score",
         "book/_static/live/deepfm.js",
         'sum("first", t.first) + sum("pairs", t.pairs)',

@@ -15,7 +15,7 @@ ROUNDED = 5e-6
 """How far a stored number may be from the recorded one, relative to its size; records keep six digits."""
 
 
-def differences(run: Mapping, place: Path, notebook: str) -> list[str]:
+def differences(run: Mapping, place: Path, notebook: str, *, tolerant: bool = True) -> list[str]:
     """Say where what a fresh run recorded is not what is stored of the run.
 
     Whole numbers have to be the same. A number that was recorded with a tolerance has to come within it, others to a
@@ -25,11 +25,12 @@ def differences(run: Mapping, place: Path, notebook: str) -> list[str]:
         run: a run of a record, see `records.Recorded.runs`.
         place: the folder of the fresh run, which is finished, see `runs.folder_of`.
         notebook: what the sentences call the notebook.
+        tolerant: whether the tolerances count; without them every number has to agree to a millionth.
 
     Returns:
         A sentence with notebook, seed, metric and both values for each place; none if the run came out as stored.
     """
-    within = _tolerances(nbformat.read(place / "executed.ipynb", as_version=4))
+    within = _tolerances(nbformat.read(place / "executed.ipynb", as_version=4)) if tolerant else {}
     where = f"{notebook}, seed {run['parameters']['seed']}"
     return list(_unlike(run["metrics"], runs.read(place)["metrics"], within, where))
 
