@@ -498,10 +498,17 @@ SABOTAGES = (
     ),
     Sabotage(
         "The comparison of stored outputs allows ten times the tolerance of a record",
-        "tests/stored_outputs.py",
+        "deepfm_helpers/press/comparing.py",
         "return abs(stored - fresh) <= within",
         "return abs(stored - fresh) <= 10 * within",
-        "tests/test_stored_outputs.py::test_a_record_that_is_wrong_is_told",
+        "tests/test_comparing.py::test_a_record_that_is_wrong_is_told",
+    ),
+    Sabotage(
+        "A record is confirmed although its run came out differently",
+        "deepfm_helpers/sweeps/recording.py",
+        "left[name] = again.differences(stored, place, name)",
+        "left[name] = []",
+        "tests/test_recording.py::test_a_record_that_differs_stays_as_it_is_and_the_others_are_confirmed",
     ),
     Sabotage(
         "The page that computes by itself takes the pairs away from the score",
