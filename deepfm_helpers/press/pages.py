@@ -135,7 +135,9 @@ def _taken(node: nodes.Element, step: int, found: Callable[[str], re.Match | Non
 _TABLE = re.compile(r'<table border="1" class="dataframe">.*?</table>', re.DOTALL)
 _NUMBER = r"[-+]?(\d[\d,]*)?\.?\d+(e[-+]?\d+)?"
 _FIGURE = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER})? ?%?")
-_MEASURED = re.compile(rf"{_NUMBER} (±|\({_NUMBER} to) {_NUMBER}")  # with its spread or its limits, and perhaps a unit
+_MEASURED = re.compile(
+    rf"{_NUMBER} (±|\({_NUMBER} to) {_NUMBER}"
+)  # with its spread or its limits, and perhaps a unit
 _NONE = ("NaN", "<NA>", "None")
 LONG = 16  # characters of a name that are too many for one line of a phone
 
@@ -169,7 +171,9 @@ def _tidied(found: re.Match) -> str:
         are_numbers = all(cell.text in ("–", "") or _FIGURE.fullmatch(cell.text) for cell in column)
         for cell in column:
             if are_numbers or _MEASURED.match(cell.text):
-                cell.text = re.sub(r"(?<![\w.])-", "−", cell.text).replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+                cell.text = re.sub(r"(?<![\w.])-", "−", cell.text).replace(
+                    " ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
+                )
         if are_numbers:
             for cell in column:
                 cell.set("class", "number")
