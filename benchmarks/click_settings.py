@@ -28,7 +28,7 @@ TRIED = {
     **_named("DeepCTR", "deepctr_clicks", NETWORK, REGULARIZED),
     **_named("FuxiCTR", "fuxictr", NETWORK, REGULARIZED),
     **_named(
-        "LightGBM", "lightgbm", TREES, _grid(leaves=[31, 127], smoothing=[5, 20, 80], learning_rate=[0.1])
+        "LightGBM", "lightgbm", TREES, _grid(leaves=[31, 127], smoothing=[2, 5, 20], learning_rate=[0.1])
     ),
 }
 """System and setting -> its module in systems/, and what it is asked on top of `run.ARCHITECTURE`."""
@@ -36,7 +36,7 @@ TRIED = {
 CHOSEN = {
     "DeepCTR": TRIED["DeepCTR, l2 1e-05, dropout 0, learning rate 0.001"],
     "FuxiCTR": TRIED["FuxiCTR, l2 1e-05, dropout 0, learning rate 0.001"],
-    "LightGBM": TRIED["LightGBM, leaves 31, smoothing 20, learning rate 0.1"],
+    "LightGBM": TRIED["LightGBM, leaves 31, smoothing 5, learning rate 0.1"],
 }
 BY_SPLIT = {"random": CHOSEN, "valid": TRIED}
 ALL = TRIED | CHOSEN

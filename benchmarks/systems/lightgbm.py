@@ -1,11 +1,11 @@
 """LightGBM for clicks: boosted trees on smoothed rates of clicks, on the same fields and rows as the other systems.
 
-The trees see no ids of users and films. For each field, and for each pair of a user's field and a film's field, they
-get the rate of clicks of the training rows with the same value, drawn towards the rate of all rows as if there were
-as many more of these as `smoothing` says, and the number of rows that it counts. A row with several values, as of a
-film with several genres, gets the mean over them. So that no row's own click is among its inputs, the training rows
-fall into folds, and each row gets the rates of the other folds; the validation and test rows get those of all
-training rows.
+The trees see the ids of all fields but those of users and films. For each field, and for each pair of a user's field
+and a film's field, they get the rate of clicks of the training rows with the same value, drawn towards the rate of
+all rows as if there were as many more of these as `smoothing` says, and the number of rows that it counts. A row with
+several values, as of a film with several genres, gets the mean over them. So that no row's own click is among its
+inputs, the training rows fall into folds, and each row gets the rates of the other folds; the validation and test
+rows get those of all training rows.
 """
 
 from itertools import product
@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.systems import click_protocol, protocol
 
-FOLDS = 10
+FOLDS, KEYS = 10, ("uid", "mid")
 
 
 def fit(rows: dict, request: dict):
@@ -27,10 +27,15 @@ def fit(rows: dict, request: dict):
     values = grouped(rows, "train")
     total = tallies(values, clicks)
 
-    def inputs(part: str) -> np.ndarray:
-        return rates(grouped(rows, part), total, smoothing)
+    def with_ids(part: str, of_values: np.ndarray) -> np.ndarray:
+        ids = click_protocol.inputs(rows, part)
+        return np.column_stack([of_values, *(ids[name] for name in ids if name not in KEYS)])
 
-    train = lightgbm.Dataset(out_of_fold(values, clicks, total, smoothing, request["seed"]), clicks)
+    def inputs(part: str) -> np.ndarray:
+        return with_ids(part, rates(grouped(rows, part), total, smoothing))
+
+    of_others = out_of_fold(values, clicks, total, smoothing, request["seed"])
+    train = lightgbm.Dataset(with_ids("train", of_others), clicks)
     trees = lightgbm.train(
         {
             "objective": "binary",
@@ -60,7 +65,7 @@ def grouped(rows: dict, part: str) -> list[np.ndarray]:
     ids, sizes, owners = click_protocol.inputs(rows, part), protocol.sizes(rows), protocol.owners(rows)
     values = list(ids.values())
     for user, film in product(ids, ids):
-        if (owners[user], owners[film]) == ("user", "film") and (user, film) != ("uid", "mid"):
+        if (owners[user], owners[film]) == ("user", "film") and (user, film) != KEYS:
             a, b = ids[user].astype("int64")[:, :, None], ids[film].astype("int64")[:, None, :]
             both = np.where((a > 0) & (b > 0), a * (sizes[film] + 1) + b, 0)
             values.append(both.reshape(len(both), -1))
