@@ -25,7 +25,12 @@ def _grid(**values: list) -> list[dict]:
 
 REGULARIZED = _grid(l2=[1e-6, 1e-5, 1e-4], dropout=[0.0, 0.3], learning_rate=[1e-3])
 TRIED = {
-    **_named("DeepCTR", "deepctr_clicks", NETWORK, REGULARIZED),
+    **_named(
+        "DeepCTR",
+        "deepctr_clicks",
+        NETWORK,
+        [*REGULARIZED, *_grid(l2=[3e-4], dropout=[0.0], learning_rate=[1e-3])],
+    ),
     **_named("FuxiCTR", "fuxictr", NETWORK, REGULARIZED),
     **_named(
         "LightGBM", "lightgbm", TREES, _grid(leaves=[31, 127], smoothing=[2, 5, 20], learning_rate=[0.1])
