@@ -23,18 +23,18 @@ def _grid(**values: list) -> list[dict]:
     return [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
 
 
-REGULARIZED = _grid(l2=[1e-6, 1e-5, 1e-4], dropout=[0.0, 0.3], learning_rate=[1e-3])
+REGULARIZED = [
+    *_grid(l2=[1e-6, 1e-5, 1e-4], dropout=[0.0, 0.3], learning_rate=[1e-3]),
+    *_grid(l2=[3e-4], dropout=[0.0], learning_rate=[1e-3]),
+    *_grid(l2=[1e-4], dropout=[0.0], learning_rate=[3e-4]),
+]
+BOOSTED = [
+    *_grid(leaves=[31, 127], smoothing=[2, 5, 20], learning_rate=[0.1]),
+]
 TRIED = {
-    **_named(
-        "DeepCTR",
-        "deepctr_clicks",
-        NETWORK,
-        [*REGULARIZED, *_grid(l2=[3e-4], dropout=[0.0], learning_rate=[1e-3])],
-    ),
+    **_named("DeepCTR", "deepctr_clicks", NETWORK, REGULARIZED),
     **_named("FuxiCTR", "fuxictr", NETWORK, REGULARIZED),
-    **_named(
-        "LightGBM", "lightgbm", TREES, _grid(leaves=[31, 127], smoothing=[2, 5, 20], learning_rate=[0.1])
-    ),
+    **_named("LightGBM", "lightgbm", TREES, BOOSTED),
 }
 """System and setting -> its module in systems/, and what it is asked on top of `run.ARCHITECTURE`."""
 
