@@ -409,10 +409,10 @@ def test_every_measurement_of_clicks_is_kept_by_split(started, monkeypatch, tmp_
     }  # fmt: skip
 
 
-def test_at_most_eight_settings_of_a_system_are_tried_and_one_of_them_is_chosen():
+def test_at_least_eight_settings_of_a_system_are_tried_and_one_of_them_is_chosen():
     tried = [name.split(",")[0] for name in click_settings.TRIED]
     assert set(tried) == set(click_settings.CHOSEN)
-    assert max(map(tried.count, tried)) <= 8
+    assert min(map(tried.count, tried)) >= 8
     for system, settings in click_settings.CHOSEN.items():
         assert settings in [
             asked for name, asked in click_settings.TRIED.items() if name.split(",")[0] == system
