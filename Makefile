@@ -44,8 +44,8 @@ pdf: $(READY)  ## print the whole book with its stored outputs as one PDF (needs
 execute: $(READY)  ## regenerate the outputs stored in notebooks/ (some: NB="04 05")
 	@$(PRESS) execute $(NB) --jobs $(JOBS)
 
-record: $(READY)  ## make the runs on MovieLens-1M that the chapters quote (some: NB="04 08")
-	@$(PY) -m deepfm_helpers.sweeps.recording $(NB) --jobs $(JOBS)
+record: $(READY)  ## make the runs on MovieLens-1M that the chapters quote (some: NB="04 08"; only confirm: CONFIRM=1)
+	@$(PY) -m deepfm_helpers.sweeps.recording $(NB) --jobs $(JOBS) $(if $(CONFIRM),--confirm)
 
 test: $(EXTRAS)  ## run every check, with one summary at the end
 	@$(PY) tests/run_all.py

@@ -1,10 +1,12 @@
 """Where a measured row comes from: a digest of the code that can change it, and the fingerprint of its data.
 
 A row of the book depends on all that its program reaches by import; a row of another system depends on that system's
-own files and on the versions of its packages. A digest is computed once per process, so that it describes the code that
-was measured.
+own files and on the versions of its packages. Where a program holds many models by name, in `MODELS`, a row depends on
+what its own model needs, and a further model makes no row stale. A digest is computed once per process, so that it
+describes the code that was measured.
 """
 
+import ast
 import threading
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -34,33 +36,39 @@ def pinned(environment: str) -> Path:
     return FOLDER / f"{environment}-requirements.txt"
 
 
-def program(task: str, system: str) -> tuple[str, bool]:
-    """Return the program that measures a system, as a path without its ending, and whether it measures the book.
+def program(task: str, system: str) -> tuple[str, bool, str | None]:
+    """Return what measures a system.
+
+    Returns:
+        The program, as a path without its ending; whether it measures the book; and which of its `MODELS` it is asked
+        for, if it has several.
 
     Raises:
         LookupError: no program measures the system.
     """
     from benchmarks import run  # which uses this module
 
-    name = system.split(",")[0]
+    name, model = system.split(",")[0], None
     if task == "rmse":
         of_answer = {answer: name for name in run.COMPARED for answer in run.answers_of(name)}
-        path = f"systems/{run.COMPARED[of_answer[system]][0]}"
+        module, asked = run.COMPARED[of_answer[system]]
+        path, model = f"systems/{module}", asked.get("model")
     elif task == "reach":
         path = f"systems/{run.REACHED[system][0]}"
     elif task == "clicks":
-        path = f"systems/{click_settings.ALL[system][0]}"
+        module, asked = click_settings.ALL[system]
+        path, model = f"systems/{module}", asked.get("model")
     elif task == "training":
         path = f"systems/{name}"
     elif task == "scale":
         path = "systems/book"
     elif task == "reading":
-        return "systems/readers", name == "book"
+        return "systems/readers", name == "book", None
     else:
         path = {"reruns": "rerunning"}.get(task, task)
     if not (FOLDER / f"{path}.py").is_file():
         raise LookupError(f"{task}: nothing measures {system}")
-    return path, path.startswith("systems/book") or not path.startswith("systems/")
+    return path, path.startswith("systems/book") or not path.startswith("systems/"), model
 
 
 def digest(task: str, system: str) -> str:
@@ -77,13 +85,43 @@ def digest(task: str, system: str) -> str:
 
 
 @cache
-def _digest(path: str, books: bool) -> str:
+def _digest(path: str, books: bool, model: str | None) -> str:
     text = (FOLDER / f"{path}.py").read_text("utf-8")
+    if model:
+        text = needed(text, model)
     reached = digests.reached(HERE, text, leave_out=("results", "origin"))  # which keep rows
     if books:
         return digests.digest(digests.without_prose(text), reached)
     own = {name: code for name, code in reached.items() if name.startswith(f"{FOLDER.name}/")}
     return digests.digest(digests.without_prose(text), own, _versions(Path(path).name))
+
+
+def needed(text: str, model: str) -> str:
+    """Return of a program the code that one of its `MODELS` needs: its imports, its main part, and what these use."""
+    tree = ast.parse(text)
+    bound: dict[str, ast.stmt] = {}
+    for statement in tree.body:
+        for name in _binds(statement):
+            bound[name] = statement
+    models = bound["MODELS"].value
+    pairs = zip(models.keys, models.values, strict=True)
+    kept = [(key, value) for key, value in pairs if key is None or key.value == model]  # None: **{...}
+    models.keys, models.values = map(list, zip(*kept, strict=True))
+    due = [statement for statement in tree.body if not list(_binds(statement))]
+    found = []
+    while due:
+        found.append(statement := due.pop())
+        uses = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        due += {id(bound[n]): bound[n] for n in sorted(uses) if n in bound and bound[n] not in found}.values()
+    return "\n".join(ast.unparse(statement) for statement in tree.body if statement in found)
+
+
+def _binds(statement: ast.stmt) -> Iterable[str]:
+    """Yield the names that a definition or an assignment at the top of a module makes."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        yield statement.name
+    if isinstance(statement, ast.Assign):
+        yield from (n.id for target in statement.targets for n in ast.walk(target) if isinstance(n, ast.Name))
 
 
 def _versions(name: str) -> list[str]:

@@ -56,6 +56,7 @@ COMPARED = {
         f"DeepFM {name}": ("book_rmse", {"model": name, "members": 2})
         for name in (
             "full, no history or time, release year",
+            "full, no history or time, in branches",
             "full, no day, expected stars",
             "full, no day, release year, five lengths",
             "full, no day, two branches",
@@ -77,8 +78,10 @@ AGREES = 2e-4
 REACHED = {
     "DeepFM, no history or time": ("book", {}),
     "myFM, ids and side, rank 10": COMPARED["myFM, ids and side, rank 10"],
+    "DeepFM full, no day": ("book_reach", {}),
+    "myFM full, rank 10": COMPARED["myFM full, rank 10"],
 }
-"""What the task reach compares."""
+"""What the task reach compares, in pairs."""
 
 
 def answers_of(name: str, most: int | None = None) -> list[str]:
@@ -332,7 +335,7 @@ def reach(options) -> list[dict]:
             with System(f"reach {name} {seed}", module, request) as system:
                 answers[name].append(system.turn())
     data, machine = f"{options.data}, RMSE {options.target:g}", results.machine()
-    pairs = [tuple(REACHED)]
+    pairs = list(zip(list(REACHED)[::2], list(REACHED)[1::2], strict=True))
     return rows_of("reach", data, answers, machine) + ratios(
         "reach", data, "seconds", answers, pairs, machine
     )

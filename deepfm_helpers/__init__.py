@@ -20,7 +20,7 @@ that builds or trains models. A module uses only modules on the lines above its 
     exercises
 
 A chapter may import any of them. What executes, checks, builds and prints the book is in `deepfm_helpers.press`; what
-makes many runs of a notebook is in `deepfm_helpers.sweeps`.
+makes many runs of a notebook is in `deepfm_helpers.sweeps`. What reads tables of your own is in `deepfm_helpers.own`.
 """
 
 import importlib

@@ -1,8 +1,9 @@
 """Ask readers for a guess before a cell runs, and answer after it: in the rendered page, and in Jupyter.
 
 `predict` stands in the cell before, `reveal` in a cell after the run. Both show Markdown. On the rendered page
-``book/_static/asking.js`` makes the question answerable, and holds back the outputs between the two until there is a
-guess, or until the reader asks for them. In Jupyter, without JavaScript and in print nothing is held back.
+``book/_static/asking.js`` makes the question answerable. Until there is a guess, or until the reader asks for it, it
+holds back what tells the answer: the outputs between the two, cells whose code states a claim, and, after the answer,
+the next cells and the paragraph that reads them. In Jupyter, without JavaScript and in print nothing is held back.
 
 A cell tagged ``remove-input``, before the run::
 
@@ -68,6 +69,7 @@ def reveal(
     *,
     within: float = 0,
     of: str = "this run",
+    then: int = 1,
 ) -> None:
     """Answer a question of `predict` with what the run has found, and say something about every guess.
 
@@ -82,16 +84,22 @@ def reveal(
             number at which the stretch begins; the first begins at ``-math.inf``. In Markdown, on one line each.
         within: for a number, how far a guess may be from it and still be right, in its unit.
         of: what has given the answer, such as "the recorded runs".
+        then: how many paragraphs after the answer tell it, too, and wait for the guess with all that stands before
+            them; 0 if the text goes on to something else. Nothing beyond a heading or another question waits.
 
     Raises:
-        ValueError: nothing of this name was asked, the answer is not possible, or a guess has no sentence.
+        ValueError: nothing of this name was asked, the answer is not possible, a guess has no sentence, or `then` is
+            not a number from 0 on.
     """
+    if not (isinstance(then, int) and then >= 0):
+        raise ValueError(f"reveal: {name}: then = {then!r}; give a number of paragraphs, from 0 on")
     if name not in _asked:
         asked = f"asked so far: {', '.join(_asked)}" if _asked else "nothing was asked so far"
         raise ValueError(
             f"reveal: no question {name!r} ({asked}): run the cell with predict({name!r}, …) first"
         )
     asked = _asked[name]
+    about = ({} if of == "this run" else {"of": of}) | ({} if then == 1 else {"then": then})
     if isinstance(asked, tuple):
         if answer not in asked:
             raise ValueError(f"reveal: {name} has no choice {answer!r}; its choices: {', '.join(asked)}")
@@ -104,7 +112,7 @@ def reveal(
         said = [f"- **{choice}:** {why[choice]}" for choice in asked]
         _show(
             "ask-answer", "\n".join([f"**The answer of {of}:** {answer}\n", *said]),
-            ask=name, answer=asked.index(answer), **({} if of == "this run" else {"of": of}),
+            ask=name, answer=asked.index(answer), **about,
         )  # fmt: skip
         return
     if not isinstance(answer, Real) or not math.isfinite(answer):
@@ -121,8 +129,7 @@ def reveal(
     head = f"**The answer of {of}:** {_number(answer)} {asked}".rstrip()
     _show(
         "ask-answer", "\n".join([f"{head}\n", *said]),
-        ask=name, answer=_plain(answer), within=_plain(within), begins=" ".join(map(_plain, begins)),
-        **({} if of == "this run" else {"of": of}),
+        ask=name, answer=_plain(answer), within=_plain(within), begins=" ".join(map(_plain, begins)), **about,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers.grading import Untouched, Wrong, call, compare, is_stub, judge, kind
+from deepfm_helpers.grading import Untouched, Wrong, call, calls, compare, is_stub, judge, kind
 
 
 class Exercise(NamedTuple):
@@ -116,7 +116,16 @@ def known_share(share: Callable) -> str:
         return float(late.isin(rows.uid[:cut]).mean())
 
     dice = _dice()
-    drawn = []
+    # users 3 and 4 have one row each: user 4 the last of the file, user 1 the latest
+    drawn = [
+        pd.DataFrame(
+            {
+                "uid": [2, 1, 1, 3, 2, 1, 2, 1, 2, 4],
+                "timestamp": [0, 1, 2, 3, 4, 9, 5, 6, 7, 8],
+                "rating": 3,
+            }
+        )
+    ]
     for n, n_users in ((20, 6), (60, 30), (500, 180)):
         drawn.append(
             pd.DataFrame(
@@ -597,8 +606,7 @@ def without_sharing(parameters: int, fields: Sequence, k: int, hidden: Sequence[
 )
 def flipping(signs: Callable) -> str:
     """`signs(n)`: n signs, 1 or -1, that change the sign of every pair; the text "impossible" where there are none."""
-    for n in (2, 3, 4):
-        found = call(signs, n)
+    for (n,), found in calls(signs, [(2,), (3,), (4,)]):
         example = f"{n} fields"
         flipped = [
             choice
@@ -677,7 +685,7 @@ def rows_needed(needed: Callable) -> str:
 
     dice = _dice()
     cases = []
-    for n in (50, 400):
+    for n in (3, 400):
         common, own = dice.normal(size=n), 0.3 * dice.normal(size=(2, n))
         squares = (common + own).round(2) ** 2
         cases += [(*squares, same) for same in (False, True)]
@@ -1389,10 +1397,11 @@ def whole_stars(scale: Callable) -> str:
         return float(np.polyfit(score, stars, 1)[0])
 
     dice = _dice()
-    cases = []
-    for n in (200, 2000):
-        score = dice.normal(3.5, 1.0, n)
-        cases.append((score, score + dice.normal(0, 0.5, n)))
+    score = dice.normal(3.5, 1.0, 2000)
+    cases = [  # the first has a score of its own for each mistake to show
+        (np.array([1.2, 3.4, 4.6]), np.array([0.4, 3.9, 5.7])),
+        (score, score + dice.normal(0, 0.5, 2000)),
+    ]
     compare(
         scale,
         cases,

@@ -7,7 +7,7 @@ a sentence about the mistake and the smallest input that shows it. It never says
 import copy
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -63,6 +63,36 @@ def call(function: Callable, *arguments: object) -> object:
     return found
 
 
+def calls(function: Callable, cases: Iterable[tuple]) -> Iterator[tuple[tuple, object]]:
+    """Yield each case of arguments with what a reader's function makes of it.
+
+    Raises:
+        Untouched: the function returns what a stub returns, in all cases.
+        Wrong: it returns nothing in one case and something in another; or see :func:`call`.
+    """
+    cases = list(cases)
+    for arguments in cases:
+        try:
+            found = call(function, *arguments)
+        except Untouched:
+            if all(_is_untouched(function, other) for other in cases):
+                raise
+            raise Wrong(
+                "The function has an answer to other inputs, but none here.", _with(arguments)
+            ) from None
+        yield arguments, found
+
+
+def _is_untouched(function: Callable, arguments: tuple) -> bool:
+    try:
+        call(function, *arguments)
+    except Untouched:
+        return True
+    except Wrong:
+        return False
+    return False
+
+
 def compare(
     function: Callable,
     cases: Iterable[tuple],
@@ -82,12 +112,12 @@ def compare(
         within: how far a number may be off, relative to the size of the right ones.
 
     Raises:
-        Untouched: see :func:`call`.
+        Untouched: see :func:`calls`.
         Wrong: a call fails, or gives something else than the reference.
     """
     cases = list(cases)
-    for arguments in cases:
-        found, wanted = call(function, *arguments), right(*arguments)
+    for arguments, found in calls(function, cases):
+        wanted = right(*arguments)
         try:
             judge(found, wanted, example=_with(arguments), within=within)
         except Wrong as wrong:
@@ -175,7 +205,9 @@ def _with(arguments: tuple) -> str:
 
 def _short(value: object) -> str:
     if isinstance(value, (pd.DataFrame, pd.Series)):
-        return f"{len(value):,} rows"
+        columns = value.items() if isinstance(value, pd.DataFrame) else [("", value)]
+        text = "; ".join(f"{name} {column.tolist()}".strip() for name, column in columns)
+        return text if len(text) <= 160 else f"{len(value):,} rows"
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths

@@ -79,9 +79,10 @@ class Recorded:
         notebook: name of the notebook.
         parameters: the parameters that were the same in all runs.
         fingerprint: fingerprint of the data, see `datasets.fingerprint`.
-        digest: digest of the code that computed the numbers, 16 hexadecimal digits; None for runs older than digests.
+        digest: digest of the code that computed the numbers or has made one of the runs again with the same result,
+            16 hexadecimal digits; None for runs older than digests.
         versions: package -> version.
-        date: date of the last run, YYYY-MM-DD.
+        date: date of the last run whose numbers are stored, YYYY-MM-DD.
         threads: number of threads that computed in a run; None if it was not fixed.
         runs: one dict per run, with `parameters`, `metrics` (as given to :func:`record`) and `seconds`.
     """

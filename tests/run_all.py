@@ -1,7 +1,8 @@
 """Run every check, even if earlier ones failed, and end with one summary; exit with 1 if any failed.
 
 ``python tests/run_all.py "unit tests" browser`` runs some of them; with ``--other-numerics`` they run as on another
-processor. The stages "other numerics" and "reruns" take a third that the commit decides, unless ``WHOLE=1`` is set.
+processor. The stages "other numerics" and "reruns" take a third that the commit decides, unless ``WHOLE=1`` is set;
+"mutants" takes what can be tried in four minutes.
 """
 
 import argparse
@@ -34,6 +35,7 @@ STAGES = {
     "stored outputs": STORED,
     "other numerics": STORED,
     "reruns": [*PYTEST, "tests", "-m", "reruns"],
+    "mutants": ["tests/mutants.py", "--share", "4"],
     "records": ["-m", "deepfm_helpers.sweeps.recording", "--stale"],
     "measurements": ["-m", "benchmarks.run", "--stale"],
     "one record again": ["-m", "pytest", "tests/test_spot_check.py", "-m", "records"],

@@ -33,9 +33,12 @@ RANKING = "deepfm_helpers/ranking.py"
 RECOMMENDING = "deepfm_helpers/recommending.py"
 TRAINING = "deepfm_helpers/training.py"
 FETCHING = "deepfm_helpers/fetching.py"
+OWN = "tests/test_own.py"
 
 NETWORK = "tests/test_models.py::test_float32_models_stay_close_to_float64"
 PENALTIES = "tests/test_models.py::test_a_wide_field_has_weights_and_no_vectors"
+LABS = "book/_static/labs.js"
+IN_LABS = "tests/browser/test_labs.py::"
 JAVASCRIPT = "tests/browser/test_live_page.py::test_javascript_keras_and_numpy_agree_on_every_term"
 LEDGER = "tests/test_notebooks.py::test_the_ledger_is_that_of_the_stored_chapters"
 
@@ -495,10 +498,17 @@ SABOTAGES = (
     ),
     Sabotage(
         "The comparison of stored outputs allows ten times the tolerance of a record",
-        "tests/stored_outputs.py",
+        "deepfm_helpers/press/comparing.py",
         "return abs(stored - fresh) <= within",
         "return abs(stored - fresh) <= 10 * within",
-        "tests/test_stored_outputs.py::test_a_record_that_is_wrong_is_told",
+        "tests/test_comparing.py::test_a_record_that_is_wrong_is_told",
+    ),
+    Sabotage(
+        "A record is confirmed although its run came out differently",
+        "deepfm_helpers/sweeps/recording.py",
+        "left[name] = again.differences(stored, place, name)",
+        "left[name] = []",
+        "tests/test_recording.py::test_a_record_that_differs_stays_as_it_is_and_the_others_are_confirmed",
     ),
     Sabotage(
         "The page that computes by itself takes the pairs away from the score",
@@ -515,11 +525,137 @@ SABOTAGES = (
         JAVASCRIPT,
     ),
     Sabotage(
+        "A checker accepts every answer",
+        "deepfm_helpers/grading.py",
+        "    if _near(found, right, within):\n        return\n",
+        "    return\n",
+        "tests/test_exercises.py::test_a_checker_tells_right_from_wrong",
+    ),
+    Sabotage(
+        "A checker lets a reader's function change its numbers",
+        "deepfm_helpers/grading.py",
+        "function(*copy.deepcopy(arguments))",
+        "function(*arguments)",
+        "tests/test_exercises.py::test_an_answer_gets_copies",
+    ),
+    Sabotage(
+        "An equation is checked on the case by hand alone",
+        "deepfm_helpers/equations.py",
+        "_agree(other, first, digits, f",
+        "_agree(first, first, digits, f",
+        "tests/test_equations.py::test_what_does_not_hold_or_checks_nothing_is_refused",
+    ),
+    Sabotage(
+        "A page does not say that its code has changed",
+        "deepfm_helpers/press/provenance.py",
+        "if kept and kept != today else shown",
+        "if not kept and kept != today else shown",
+        "tests/test_provenance.py::test_a_page_whose_code_was_changed_since_says_so_above_the_fold",
+    ),
+    Sabotage(
+        "A question calls every guess right",
+        "book/_static/asking.js",
+        "const verdict = value === right ?",
+        "const verdict = value !== null ?",
+        "tests/browser/test_questions.py::test_each_choice_gets_its_sentence_and_only_one_is_right",
+    ),
+    Sabotage(
+        "The training in the page forgets that a vector does not meet itself",
+        "book/_static/train/fm.js",
+        "pull * (sums[f] - V[i * k + f])",
+        "pull * sums[f]",
+        "tests/browser/test_training_in_page.py::test_the_gradient_is_that_of_the_loss_pair_by_pair",
+    ),
+    Sabotage(
+        "The lab of genres cuts a long list at its end",
+        LABS,
+        "known.slice(-places)",
+        "known.slice(0, places)",
+        IN_LABS + "test_the_places_of_the_post_hold_what_the_helper_puts_there",
+    ),
+    Sabotage(
+        "The lab of single weights multiplies two of them",
+        LABS,
+        "constant + weight(user) + weight(film)",
+        "constant + weight(user) * weight(film)",
+        IN_LABS + "test_no_weights_make_two_users_rank_two_films_differently",
+    ),
+    Sabotage(
+        "The lab of the square counts vectors with themselves among the pairs",
+        LABS,
+        "row.slice(i + 1)",
+        "row.slice(i)",
+        IN_LABS + "test_sum_of_the_pairs_and_half_the_difference_agree_for_any_vectors",
+    ),
+    Sabotage(
         "The lab of two vectors has a wrong sign",
-        "book/_static/labs.js",
+        LABS,
         "(squares[0] - squares[1] - squares[2]) / 2",
         "(squares[0] - squares[1] + squares[2]) / 2",
-        "tests/browser/test_labs.py::test_dot_product_and_fast_identity_agree_wherever_the_arrows_are",
+        IN_LABS + "test_dot_product_and_fast_identity_agree_wherever_the_arrows_are",
+    ),
+    Sabotage(
+        "The lab of three signs gives pairs a bend more",
+        LABS,
+        "(s) => (s * s - 3) / 2",
+        "(s) => (s * s * s - 3) / 2",
+        IN_LABS + "test_pairs_never_meet_three_signs_and_three_hidden_units_do",
+    ),
+    Sabotage(
+        "The lab of one vector leaves the constant out of the score",
+        LABS,
+        "sum + table[part][place], constant)",
+        "sum + table[part][place], 0)",
+        IN_LABS + "test_the_parts_shown_are_those_of_the_scaled_vector",
+    ),
+    Sabotage(
+        "The lab that leaves parts out leaves none out",
+        LABS,
+        "(kept.has(part) ? adds[i] : 0)",
+        "adds[i]",
+        IN_LABS + "test_what_is_left_of_a_score_is_the_sum_or_the_model_of_what_is_left",
+    ),
+    Sabotage(
+        "The lab of popularity confuses it with taste",
+        LABS,
+        "(1 - t) * score + t * Math.log1p(ratings)",
+        "t * score + (1 - t) * Math.log1p(ratings)",
+        IN_LABS + "test_the_list_shown_is_the_best_of_the_mixture",
+    ),
+    Sabotage(
+        "A row of a table that is too short is filled up",
+        "deepfm_helpers/own/files.py",
+        "if n_separators != expected or",
+        "if",
+        OWN,
+    ),
+    Sabotage(
+        "A rare value keeps an id of its own",
+        "deepfm_helpers/own/fields.py",
+        "if n >= column.rare))",
+        "if n >= 1))",
+        OWN,
+    ),
+    Sabotage(
+        "The mean and the values of a field come from all rows",
+        "deepfm_helpers/own/data.py",
+        "OWNERS[part.section], part.name, train[part.name])",
+        "OWNERS[part.section], part.name, self.rows[part.name])",
+        OWN,
+    ),
+    Sabotage(
+        "The bucket of a value differs from process to process",
+        "deepfm_helpers/own/fields.py",
+        "digest = hashlib.blake2b(str(value).encode(), digest_size=8).digest()",
+        'digest = hash(str(value)).to_bytes(8, "little", signed=True)',
+        OWN,
+    ),
+    Sabotage(
+        "The line of an error counts rows, not lines",
+        "deepfm_helpers/own/files.py",
+        "line = reader.line_num + 1",
+        "line += 1",
+        OWN,
     ),
     Sabotage(
         "The README names a command that does not exist",

@@ -1,19 +1,13 @@
 """Make one recorded run again, a different one for each commit, and compare it with what is stored."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import nbformat
-from stored_outputs import SUMS, unlike
-
-from deepfm_helpers.records import RECORD_MIME, Recorded
-from deepfm_helpers.sweeps import plans, runs
+from deepfm_helpers.records import Recorded
+from deepfm_helpers.sweeps import again, plans, runs
 
 BUDGET = 240
 """A run that took more seconds than this when it was recorded is not made again."""
-
-ROUNDED = 5e-6
-"""How far a stored number may be from the recorded one, relative to its size; records keep six digits."""
 
 
 def choose(commit: str, among: Mapping[str, Recorded]) -> tuple[str, dict] | None:
@@ -27,10 +21,7 @@ def choose(commit: str, among: Mapping[str, Recorded]) -> tuple[str, dict] | Non
 
 
 def differences(notebook: Path, run: Mapping, threads: int | None, folder: Path) -> list[str]:
-    """Make a recorded run again in a folder; say where what it records is not what is stored.
-
-    Whole numbers have to be the same. A number that was recorded with a tolerance has to come within it, others to a
-    millionth of their size, as far as six digits tell.
+    """Make a recorded run again in a folder; say where what it records is not what is stored, see `again`.
 
     Raises:
         RuntimeError: the run failed.
@@ -39,29 +30,4 @@ def differences(notebook: Path, run: Mapping, threads: int | None, folder: Path)
     made = runs.execute(planned, folder, runs.Setting(threads=threads or 1))
     if made.error:
         raise RuntimeError(made.error)
-    place = runs.folder_of(folder, planned.name)
-    executed = nbformat.read(place / "executed.ipynb", as_version=4)
-    where = f"{notebook.stem}, seed {run['parameters']['seed']}"
-    return list(_unlike(run["metrics"], runs.read(place)["metrics"], tolerances(executed), where))
-
-
-def tolerances(executed: nbformat.NotebookNode) -> dict[str, float]:
-    """The metrics of an executed notebook that were recorded with a tolerance, and which."""
-    found = {}
-    for cell in executed.cells:
-        for output in cell.get("outputs", []):
-            within = output.get("metadata", {}).get(RECORD_MIME, {}).get("within")
-            for name in output.get("data", {}).get(RECORD_MIME, {}):
-                found[name] = within
-    return {name: within for name, within in found.items() if within is not None}
-
-
-def _unlike(stored: Mapping, fresh: Mapping, within: Mapping, where: str) -> Iterator[str]:
-    for name in sorted(stored.keys() | fresh.keys()):
-        if stored.get(name) is None and name not in fresh:  # recorded by other runs of the notebook
-            continue
-        if name in stored and name in fresh:
-            yield from unlike(stored[name], fresh[name], within.get(name), f"{where}, {name}", SUMS + ROUNDED)
-        else:
-            states = "is stored, and was not recorded now" if name in stored else "was not stored"
-            yield f"{where}, {name}: {states}"
+    return again.differences(run, runs.folder_of(folder, planned.name), notebook.stem)

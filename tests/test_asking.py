@@ -58,6 +58,23 @@ def test_an_answer_says_what_has_given_it(shown, choices, answer, why):
     assert attributes(shown[1])["data-of"] == "the recorded runs"
 
 
+@pytest.mark.parametrize(("then", "told"), [(1, None), (0, "0"), (3, "3")])
+def test_the_page_learns_how_much_text_after_the_answer_waits(shown, then, told):
+    predict("which", "Which?", ["a", "b"])
+    predict("how-many", "How many?")
+    reveal("which", "a", {"a": "Yes.", "b": "No."}, then=then)
+    reveal("how-many", 2, {-math.inf: "So many."}, then=then)
+    assert [attributes(answer).get("data-then") for answer in shown[2:]] == [told, told]
+
+
+@pytest.mark.parametrize("then", [-1, 0.5, None])
+def test_what_is_no_number_of_paragraphs_is_refused(shown, then):
+    predict("how-many", "How many?")
+    with pytest.raises(ValueError, match="give a number of paragraphs, from 0 on"):
+        reveal("how-many", 2, {-math.inf: ""}, then=then)
+    assert len(shown) == 1
+
+
 def test_a_number_is_answered_by_stretches_of_guesses(shown):
     predict("gain", "How much?", unit="stars")
     reveal("gain", np.float64(-0.0123449), {0.5: "Much.", -math.inf: "A loss.", 0: "Some."}, within=0.001)

@@ -90,12 +90,12 @@ def test_every_stored_system_and_every_compared_one_has_its_program():
     compared = [("rmse", answer) for name in run.COMPARED for answer in run.answers_of(name)]
     compared += [("clicks", name) for name in click_settings.ALL]
     for task, system in {*compared, *(what for what in stored if what[0] != "rmse")}:
-        path, _ = origin.program(task, system)
+        path, *_ = origin.program(task, system)
         assert (origin.FOLDER / f"{path}.py").is_file()
-    assert origin.program("rmse", "DeepFM full, mean of 5") == ("systems/book_rmse", True)
-    assert origin.program("rmse", "myFM full, rank 32, 512 iterations") == ("systems/myfm", False)
-    assert origin.program("reading", "post") == ("systems/readers", False)
-    assert origin.program("clicks", "FuxiCTR") == ("systems/fuxictr", False)
+    assert origin.program("rmse", "DeepFM full, mean of 5") == ("systems/book_rmse", True, "full")
+    assert origin.program("rmse", "myFM full, rank 32, 512 iterations") == ("systems/myfm", False, None)
+    assert origin.program("reading", "post") == ("systems/readers", False, None)
+    assert origin.program("clicks", "FuxiCTR") == ("systems/fuxictr", False, None)
     for task, system in (
         ("rmse", "DeepFM of last year"),
         ("clicks", "DeepFM of last year"),
@@ -168,6 +168,51 @@ def test_the_systems_of_clicks_hang_on_the_splits():
     for module in {module for module, _ in click_settings.ALL.values()}:
         source = (origin.FOLDER / "systems" / f"{module}.py").read_text("utf-8")
         assert "benchmarks/click_splits.py" in origin.digests.reached(origin.HERE, source)
+
+
+PROGRAM = """
+import math
+
+TWICE, ONCE = 2, 1
+FAR = {"far": 3}
+
+
+def times(n):
+    return lambda x: n * x
+
+
+MODELS = {"one": times(ONCE), "two": times(TWICE), "half": math.sqrt, **{name: times(3) for name in FAR}}
+
+
+def rmse(request):
+    return MODELS[request](1)
+
+
+if __name__ == "__main__":
+    rmse("one")
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "moved"),
+    [
+        ('"half": math.sqrt', '"half": math.sqrt, "third": math.exp', set()),
+        ("math.sqrt", "math.exp", {"half"}),
+        ("FAR = ", "NEAR = 5\nFAR = ", set()),
+        ("times(TWICE)", "times(2)", {"two"}),
+        ("TWICE, ONCE = 2, 1", "TWICE, ONCE = 3, 1", {"one", "two"}),  # one statement
+        ("return lambda x: n * x", "return lambda x: x * n", {"one", "two", "half", "far"}),
+        ("times(3)", "times(4)", {"one", "two", "half", "far"}),
+        ("MODELS[request](1)", "MODELS[request](2)", {"one", "two", "half", "far"}),
+        ('rmse("one")', 'rmse("two")', {"one", "two", "half", "far"}),
+        ("import math\n", "import math, cmath as c\n", {"one", "two", "half", "far"}),
+    ],
+)
+def test_a_model_hangs_on_what_it_needs_of_its_program_and_no_further_model(old, new, moved):
+    changed = PROGRAM.replace(old, new)
+    assert changed != PROGRAM
+    models = {"one", "two", "half", "far"}
+    assert {m for m in models if origin.needed(changed, m) != origin.needed(PROGRAM, m)} == moved
 
 
 def test_the_book_reaches_its_models_and_the_splits():
@@ -570,12 +615,39 @@ def test_a_mean_takes_as_long_as_the_last_of_its_members(monkeypatch, tmp_path):
 
 def test_reach_compares_split_by_split(started):
     rows = run.reach(run.parse(["reach", "--seeds", "4", "5", "--target", "0.9"]))
-    assert [(asked["split"], asked["seed"], asked["target"]) for *_, asked in started] == [
-        (seed, seed, 0.9) for seed in (4, 4, 5, 5)
-    ]
+    asked = [(asked["split"], asked["seed"], asked["target"]) for *_, asked in started]
+    assert asked == [(seed, seed, 0.9) for seed in (4, 5) for _ in run.REACHED]
     assert {cores for _, cores, _ in started} == {""}
-    (ratio,) = [row for row in rows if row["metric"] == "seconds_ratio"]
-    assert (ratio["n"], ratio["value"]) == (2, pytest.approx((1 / 2 + 3 / 4) / 2))
+    six, full = [row for row in rows if row["metric"] == "seconds_ratio"]
+    assert six["system"] == "DeepFM, no history or time / myFM, ids and side, rank 10"
+    assert full["system"] == "DeepFM full, no day / myFM full, rank 10"
+    assert (six["n"], six["value"]) == (2, pytest.approx((1 / 2 + 5 / 6) / 2))
+    assert (full["n"], full["value"]) == (2, pytest.approx((3 / 4 + 7 / 8) / 2))
+
+
+def test_the_full_model_is_looked_at_after_each_epoch_and_the_first_that_is_near_enough_counts(monkeypatch):
+    from benchmarks.systems import book, book_reach
+    from deepfm_helpers import datasets, features, recipes
+
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_500, seed=3)
+    rows, test = features.split_rows(datasets.join(data.ratings, data.movies, data.users), 0.2, seed=1)
+    monkeypatch.setattr(book_reach.splits, "load", lambda *_: (data, rows, test))
+    monkeypatch.setattr(recipes, "FULL", recipes.changed(recipes.FULL, {"history": {"components": 5}}))
+    answers, errors = [], []
+    monkeypatch.setattr(book_reach.protocol, "turn", lambda **answer: answers.append(answer))
+
+    class Watch(book._Until):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            errors.append((self.error, self.seconds))
+
+    monkeypatch.setattr(book, "_Until", Watch)
+    request = {"data": "planted", "how": "random", "split": 1, "seed": 1, "target": 0.92}
+    book_reach.reach(request)
+    first = [error <= 0.92 for error, _ in errors].index(True)
+    assert first > 0
+    assert [seconds for _, seconds in errors[:first]] == [None] * first
+    assert answers == [{"seconds": errors[first][1]}]
 
 
 def test_looking_at_the_error_disturbs_no_training():

@@ -433,6 +433,7 @@ def test_a_checker_tells_right_from_wrong(name, shown):
             assert outcome == {"exercise": name, "outcome": "wrong"}
             assert re.search(said, verdict["text/plain"]), verdict["text/plain"]
             assert f'hint("{name}")' in verdict["text/plain"]
+            assert not re.search("see it with .*(an array|of shape)", verdict["text/plain"]), "show the input"
 
 
 @pytest.mark.parametrize("stub", [..., None, lambda *_: ..., lambda *_: None])
@@ -443,6 +444,31 @@ def test_a_stub_is_not_attempted(stub, shown):
             continue  # the answer is a value
         exercises.check(name, stub, **(right.about if isinstance(right, Given) else {}))
         assert shown.pop()["text/plain"] == f"○ Exercise {name}: not attempted yet"
+
+
+@pytest.mark.parametrize(("gap", "example"), [(2, 2), (3, 3)])
+def test_a_function_that_answers_something_is_no_stub(gap, example, shown):
+    def signs(n):
+        if n != gap:
+            return [1, -1] if n == 2 else "impossible"
+
+    exercises.check("6.3", signs)
+    said = f"an answer to other inputs, but none here. You can see it with {example}."
+    assert said in shown.pop()["text/plain"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "example"),
+    [
+        (pd.DataFrame({"uid": range(2), "rating": 3.0}), "uid [0, 1]; rating [3.0, 3.0]"),
+        (pd.Series([4, 5]), "[4, 5]"),
+        (pd.DataFrame({"uid": range(500)}), "500 rows"),
+    ],
+)
+def test_few_rows_are_shown_and_many_are_counted(rows, example):
+    with pytest.raises(grading.Wrong) as wrong:
+        grading.compare(len, [(rows,)], lambda _: -1)
+    assert wrong.value.example == example
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -9,6 +9,7 @@ import pytest
 
 from deepfm_helpers import datasets
 from deepfm_helpers.features import (
+    FIELDS,
     Feature,
     cross,
     describe,
@@ -192,6 +193,12 @@ def test_cross_gives_each_pair_of_values_its_own_id(data, joined):
                 assert seen.setdefault(pair, (g, value)) == (g, value)
     assert len(set(seen.values())) == len(seen)
     assert 1 <= min(seen) <= max(seen) <= both.size
+
+
+def test_every_pair_of_values_has_an_id_and_all_ids_are_in_use():
+    pairs = pd.DataFrame([(a, b) for a in "FM" for b in (1, 18, 25)], columns=["gender", "age"])
+    gender, age = (FIELDS[name].described(pairs) for name in pairs)
+    assert cross(gender, age).encode(pairs)[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_cross_of_two_single_fields_is_single(data, joined):

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 import deepfm_helpers
-from deepfm_helpers import press, sweeps
+from deepfm_helpers import own, press, sweeps
 from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.press.digests import imported
 from deepfm_helpers.sweeps import cli
 
 FLOORS = {
     "reader": (deepfm_helpers, HERE.package),
+    "own": (own, HERE.package / "own"),
     "press": (press, HERE.package / "press"),
     "sweeps": (sweeps, HERE.package / "sweeps"),
 }
@@ -47,6 +48,8 @@ def test_a_module_uses_only_modules_that_stand_above_it_on_the_map(floor):
 
 def test_a_floor_never_uses_one_above_it():
     for path in HERE.package.glob("*.py"):
+        assert not [p for p in imported(HERE, path) if {"own", "press", "sweeps"} & set(p.parts)], path.name
+    for path in (HERE.package / "own").glob("*.py"):
         assert not [p for p in imported(HERE, path) if {"press", "sweeps"} & set(p.parts)], path.name
     for path in (HERE.package / "press").glob("*.py"):
         assert not [p for p in imported(HERE, path) if "sweeps" in p.parts], path.name
@@ -62,7 +65,8 @@ def test_a_chapter_never_uses_the_press_or_another_chapter():
 def test_the_api_page_is_in_the_order_of_the_maps():
     shown = re.findall(r"automodule:: deepfm_helpers\.([\w.]+)", (HERE.root / "book" / "api.md").read_text())
     reader = [name for line in lines_of_map(deepfm_helpers) for name in line]
-    order = [*reader, *(f"press.{name}" for line in lines_of_map(press) for name in line)]
+    order = [*reader, *(f"own.{name}" for line in lines_of_map(own) for name in line)]
+    order += [f"press.{name}" for line in lines_of_map(press) for name in line]
     order += [f"sweeps.{name}" for line in lines_of_map(sweeps) for name in line]
     assert shown == sorted(shown, key=order.index)
 

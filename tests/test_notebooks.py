@@ -3,6 +3,7 @@
 import ast
 import builtins
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -112,6 +113,27 @@ def test_every_exercise_is_asked_once_and_its_solution_is_right():
             assert all(o["outcome"] == kind for o in outcomes), f"{path.stem}: {cell.source}"
             told += [(o["exercise"], kind) for o in outcomes]
     assert sorted(told) == sorted((name, kind) for name in EXERCISES for kind in ("open", "right"))
+
+
+NUMBER_OR_SIGN = re.compile(
+    r"\d|½|\b(two|three|four|five|six|seven|eight|nine|ten|half|third|eighth|ninth|tenths|hundredth)\b"
+    r"|\b(positive|negative|above|below|more|less|fewer|larger|smaller)\b"
+)
+
+
+@every_chapter
+def test_every_exercise_names_what_shows_a_reader_without_a_computer_that_they_are_right(path):
+    """One sentence ends its text: "You are right if …", with a number or a sign."""
+    cells = nbformat.read(path, as_version=4).cells
+    for text, cell in pairwise(cells):
+        if "exercise" not in cell.metadata.get("tags", []):
+            continue
+        assert text.cell_type == "markdown", cell.source
+        asked = " ".join(text.source.rpartition("\n**")[2].split())
+        assert asked.count("You are right if") == 1, asked
+        said = re.search(r"You are right if\b([^?!]+)\.$", asked)
+        assert said is not None, f'"You are right if …" is not the last sentence: {asked}'
+        assert NUMBER_OR_SIGN.search(said[1]), f"neither a number nor a sign: {said[0]}"
 
 
 def test_the_table_of_contents_holds_every_chapter():

@@ -104,7 +104,12 @@ def test_the_tables_of_pandas_are_tidied():
     html = pages._TABLE.sub(pages._tidied, frame.to_html())
     (head,) = re.findall("<thead>(.*?)</thead>", html, re.DOTALL)
     assert re.findall("<th.*?>(.*?)</th>", head) == ["seed", "film", "gain", "±"]
-    assert re.findall('<td class="number">(.*?)</td>', html) == ["−0.5", "0.1 ± 0.2", "–", "–"]
+    assert re.findall('<td class="number">(.*?)</td>', html) == [
+        "−0.5",
+        "0.1\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.2",
+        "–",
+        "–",
+    ]
     assert "<td>12 Angry Men</td>" in html
     assert "<th>a_<wbr>b</th>" in html
     assert "<td>Heat &amp; Dust</td>" in html
@@ -112,6 +117,37 @@ def test_the_tables_of_pandas_are_tidied():
     assert "<th>gain</th>" not in pages._TABLE.sub(pages._tidied, crossed)  # its head keeps its two rows
     named = frame.gain.to_frame().rename_axis(columns="what").to_html()
     assert "<th>seed ↓ what →</th>" in pages._TABLE.sub(pages._tidied, named)
+
+
+def test_what_a_table_says_of_a_measured_number_stays_on_one_line():
+    frame = pd.DataFrame(
+        {
+            "cost": ["-0.1 ± 0.2 AUC", "+0.3 ± 0.1 stars"],
+            "less": ["-0.2 (-0.3 to -0.1)", "–"],
+            "of some": ["", "-1"],
+            "code": ["x -1", "y"],
+        },
+        index=["a name of some length", "b"],
+    )
+    html = pages._TABLE.sub(pages._tidied, frame.to_html())
+    assert "<td>−0.1\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.2 AUC</td>" in html
+    assert "<td>−0.2 (−0.3 to −0.1)</td>" in html
+    assert "<td>x -1</td>" in html
+    assert re.findall(r'<td class="number">(.*?)</td>', html) == ["", "−1"]
+    assert 'class="dataframe long-names"' in html
+    assert "long-names" not in pages._TABLE.sub(pages._tidied, frame.set_index("code").to_html())
+
+
+def test_a_formula_keeps_its_brackets_and_its_full_stop(build):
+    text = "# Lines\n\nA sum ({math}`a + b`) of {math}`c` and `ml-100k`, not `a_longer-name.of_something`: {math}`d`.\n"
+    page = (build("", {"lines.md": text}) / "lines.html").read_text()
+    kept = re.findall(r'<span class="unbroken">(.*?)<span[^>]*>(.*?)</span>(.*?)</span>', page)
+    assert kept == [("(", r"\(a + b\)", ")"), ("", r"\(d\)", ".")]
+    assert re.findall('<code class="([^"]*)"', page) == [
+        "short docutils literal notranslate",
+        "docutils literal notranslate",
+    ]
+    assert r"A sum (\(a + b\)) of \(c\) and" in re.sub("<[^>]*>", "", page)
 
 
 def test_a_click_on_a_hidden_cell_says_what_it_shows(build):

@@ -41,7 +41,7 @@ def test_a_note_says_what_made_the_outputs_and_how_to_make_them_again():
         "2 claims: 1 checked on the numbers of the chapter's own run, 1 by algebra. All of them held",
         "{ref}`the ledger <claims-07_one>`",
         "1 of 1 solutions of exercises passed their checks.",
-        "`python -m deepfm_helpers.press execute 07`",
+        "`.venv/bin/python -m deepfm_helpers.press execute 07`, in the folder of the repository",
     ):
         assert fact in text
     assert "{warning}" not in text
@@ -49,7 +49,7 @@ def test_a_note_says_what_made_the_outputs_and_how_to_make_them_again():
 
 def test_a_note_on_other_data_names_the_command_for_them():
     text = provenance.note(chapter("ml-1m"), "gallery", "abc")
-    assert "`python -m deepfm_helpers.press book --dataset ml-1m`" in text
+    assert "`.venv/bin/python -m deepfm_helpers.press book --dataset ml-1m`" in text
     assert "execute" not in text
 
 

@@ -109,6 +109,7 @@ MODELS = {
     "full, no day, release year, five lengths": recipe(MORE, NO_DAY),
     "full, no day, two branches": recipe(FULL, IN_BRANCHES),
     "full, no day, 14 epochs": recipe(recipes.changed(FULL, LONGER), NO_DAY),
+    "full, no history or time, in branches": recipe(recipes.changed(SIDE, LONGER), builders.branched(2)),
     "full, in branches": recipe(recipes.changed(MORE, LONGER), IN_BRANCHES),
     **{f"full, {what}": recipe(recipes.changed(FULL, change)) for what, change in CHANGES.items()},
 }

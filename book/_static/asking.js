@@ -1,8 +1,11 @@
 // Guess before the run. `asking.predict` and `asking.reveal` in a notebook leave a question and an answer as Markdown.
-// Here the question can be answered. The outputs from the question to its answer are held back until there is a guess,
-// or until the reader asks for them. Without JavaScript, and in print, all of it is there.
+// Here the question can be answered. Until there is a guess, or until the reader asks for it, the page holds back what
+// tells the answer: the outputs from the question to its answer, cells whose code states a claim, and after the answer
+// the next cells and the paragraph that reads them. Without JavaScript, and in print, all of it is there.
 (() => {
   const BETWEEN = Node.DOCUMENT_POSITION_FOLLOWING;
+  const METRICS = 110; // the state in which MathJax measures, before it sets
+  const AND = new Intl.ListFormat("en-GB");
 
   function node(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -41,6 +44,28 @@
   /** The words of an item of a list, to be shown once more. */
   const copied = (item) => [...(item.querySelector("p") ?? item).cloneNode(true).childNodes];
 
+  /** Whether a cell shows code, and whether this code may be read before the guess: a claim says what was found. */
+  const code = (cell) => cell.querySelector(".cell_input");
+  const tells = (cell) => /^\s*claim\(/m.test(code(cell)?.textContent ?? "");
+
+  /** What follows a cell, to the end of so many paragraphs, but not beyond a heading or the next question. */
+  function following(cell, paragraphs) {
+    const found = [];
+    for (let next = cell.nextElementSibling; next; next = next.nextElementSibling) {
+      if (next.matches("section") || next.querySelector(".ask")) break;
+      if (next.matches("p, .cell") && paragraphs === 0) break; // a formula or a list belongs to the paragraph before it
+      if (next.matches("p")) paragraphs -= 1;
+      found.push(next);
+    }
+    return found;
+  }
+
+  /** Measure formulas again that MathJax has set while they were hidden: it could not see the size of their text. */
+  function remeasure() {
+    const startup = window.MathJax?.startup;
+    startup?.promise?.then(() => startup.document.rerender(METRICS));
+  }
+
   function ask(question, answer) {
     const name = question.dataset.ask;
     const list = question.querySelector("ul") ?? [...question.querySelectorAll("p")].at(-1); // or "a number"
@@ -51,18 +76,22 @@
     const of = answer.dataset.of ?? "this run";
     const begins = answer.dataset.begins?.split(" ").map((begin) => (begin === "-inf" ? -Infinity : Number(begin)));
     const sentences = [...answer.querySelectorAll("li")];
-    const own = question.closest(".cell_output");
-    const last = answer.closest(".cell_output");
-    const held = [...document.querySelectorAll(".cell_output")].filter(
-      (output) => output === last || (own.compareDocumentPosition(output) & BETWEEN
-        && output.compareDocumentPosition(last) & BETWEEN),
-    ).filter((output) => output !== own);
+    const [own, last] = [question, answer].map((element) => element.closest(".cell"));
+    const then = Number(answer.dataset.then ?? 1);
+    const rest = then ? following(last, then) : [];
+    const cells = [...document.querySelectorAll(".cell")].filter((cell) =>
+      own.compareDocumentPosition(cell) & BETWEEN && cell.compareDocumentPosition(last) & BETWEEN);
+    const runs = cells.filter(code).map((cell) => (tells(cell) ? cell : cell.querySelector(".cell_output")))
+      .filter((part) => part);
+    const held = [...runs, ...cells.filter((cell) => !code(cell)), last, ...rest];
     question.id = `ask-${name}`;
     words.id = `${question.id}-words`;
-    const notes = held.filter((output) => output.parentElement.querySelector(".cell_input")).map((output) => {
+    const notes = runs.map((part, i) => {
+      const what = part.matches(".cell") ? ["the code", "its output"] : ["the output"];
+      if (i === runs.length - 1 && rest.length) what.push("what the page says about it");
       const note = node("p", { class: "ask-note" }, node("a", { href: `#${question.id}` }, "Guess first"),
-        ", then the output appears here.");
-      output.before(note);
+        `, then ${AND.format(what)} ${what.length > 1 ? "appear" : "appears"} here.`);
+      part.before(note);
       return note;
     });
 
@@ -103,7 +132,7 @@
     function render() {
       const value = given();
       const open = value !== null;
-      for (const output of held) output.classList.toggle("ask-held", !open);
+      for (const part of held) part.classList.toggle("ask-held", !open);
       for (const note of notes) note.hidden = open;
       for (const [i, button] of choices.entries()) {
         button.setAttribute("aria-pressed", value === i);
@@ -114,12 +143,13 @@
       [show.hidden, again.hidden] = [open, !open];
       for (const sentence of sentences) sentence.classList.remove("ask-mine");
       if (typeof value !== "number") {
-        said.replaceChildren(...(open ? [node("p", {}, "The outputs below are shown.")] : []));
+        said.replaceChildren(...(open ? [node("p", {}, "What was held back below is shown.")] : []));
       } else if (begins) {
         said.replaceChildren(...aboutNumber(value));
       } else {
         said.replaceChildren(...aboutChoice(value));
       }
+      if (open && held.some((part) => part.querySelector("mjx-container"))) remeasure();
       if (open) dispatchEvent(new Event("resize")); // what scrolls sideways is reached by keyboard, see book.js
     }
 
@@ -147,7 +177,7 @@
     // A link to something that is held back asks for it.
     function follow() {
       const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-      if (!target || !held.some((output) => output.contains(target)) || given() !== null) return;
+      if (!target || !held.some((part) => part.contains(target)) || given() !== null) return;
       guess.keep("shown");
       render();
       target.scrollIntoView();

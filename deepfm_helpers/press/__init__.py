@@ -3,7 +3,7 @@
 The press works on a checkout of the book and uses the modules that a reader imports; they never use the press. A
 module here uses only modules on the lines above its own::
 
-    checkout, kernels, printing, forking
+    checkout, kernels, printing, forking, comparing
     equations
     pages, digests, checks, addresses, claiming, reruns, warm
     jobs, live, train, ledger

@@ -1,10 +1,11 @@
 """A Sphinx extension for the pages of this book: reading times, definitions of terms, numbers for the tables that cells
-print, marks beside checked equations, readable tables and docstrings, and what search engines and links need.
+print, marks beside checked equations, readable tables, lines and docstrings, and what search engines and links need.
 
 ``_config.yml`` loads the extension. What needs the address of the site is made only if ``html_baseurl`` is set.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
@@ -103,10 +104,42 @@ def count_by_page(app, env) -> list[str]:
     return []
 
 
+SHORT = 20  # characters of code that fit on any line
+_OPENING, _CLOSING = re.compile(r"[(\[“‘]+$"), re.compile(r"[.,;:!?)\]’”]+")
+
+
+def keep_together(app, doctree) -> None:
+    """Keep on one line short code, which may hold a hyphen, and a formula with the punctuation before and after it."""
+    for code in doctree.findall(nodes.literal):
+        if max(map(len, code.astext().split()), default=0) <= SHORT:
+            code["classes"].append("short")
+    for formula in list(doctree.findall(nodes.math)):
+        before, after = _taken(formula, -1, _OPENING.search), _taken(formula, 1, _CLOSING.match)
+        if before or after:
+            together = nodes.inline(classes=["unbroken"])
+            formula.replace_self(together)
+            together += [nodes.Text(before), formula, nodes.Text(after)]
+
+
+def _taken(node: nodes.Element, step: int, found: Callable[[str], re.Match | None]) -> str:
+    """Take from the text beside a node what is found there, and return it."""
+    parent, place = node.parent, node.parent.index(node) + step
+    text = parent[place] if 0 <= place < len(parent) else None
+    match = found(text) if isinstance(text, nodes.Text) else None
+    if not match:
+        return ""
+    parent[place] = nodes.Text(text[: match.start()] + text[match.end() :])
+    return match[0]
+
+
 _TABLE = re.compile(r'<table border="1" class="dataframe">.*?</table>', re.DOTALL)
 _NUMBER = r"[-+]?(\d[\d,]*)?\.?\d+(e[-+]?\d+)?"
 _FIGURE = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER})? ?%?")
+_MEASURED = re.compile(
+    rf"{_NUMBER} (±|\({_NUMBER} to) {_NUMBER}"
+)  # with its spread or its limits, and perhaps a unit
 _NONE = ("NaN", "<NA>", "None")
+LONG = 16  # characters of a name that are too many for one line of a phone
 
 
 def tidy_tables(app, doctree) -> None:
@@ -134,13 +167,20 @@ def _tidied(found: re.Match) -> str:
     ]  # a name of the index may span rows, and stand in the first alone
     for place, column in enumerate(zip(*values, strict=True), start=levels):
         for cell in column:
-            cell.text = "–" if cell.text in _NONE else cell.text
-        if all(cell.text == "–" or _FIGURE.fullmatch(cell.text or "") for cell in column):
+            cell.text = "–" if cell.text in _NONE else cell.text or ""
+        are_numbers = all(cell.text in ("–", "") or _FIGURE.fullmatch(cell.text) for cell in column)
+        for cell in column:
+            if are_numbers or _MEASURED.match(cell.text):
+                cell.text = re.sub(r"(?<![\w.])-", "−", cell.text).replace(
+                    " ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
+                )
+        if are_numbers:
             for cell in column:
                 cell.set("class", "number")
-                cell.text = re.sub(r"(?<![\w.])-", "−", cell.text)
             if len(head[-1]) == len(body[0]):
                 head[-1][place].set("class", "number")
+    if any(len(name.text or "") > LONG for name in table.findall("tbody/tr/th[1]")):
+        table.set("class", "dataframe long-names")
     html = ElementTree.tostring(table, encoding="unicode", method="html")
     return re.sub(r"(?<=\w)[_|](?=\w)(?=[^<>]*<)", r"\g<0><wbr>", html)
 
@@ -289,6 +329,7 @@ def setup(app) -> dict[str, bool]:
     app.connect("env-get-updated", count_by_page, priority=900)  # after Sphinx has numbered
     app.connect("doctree-read", name_hidden_cells)
     app.connect("doctree-read", tidy_tables)
+    app.connect("doctree-read", keep_together)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", link_equations)
     app.connect("autodoc-skip-member", skip_numbered_fields)

@@ -20,7 +20,7 @@ KEY = "deepfm"  # of what the metadata of a notebook hold
 CHANGED = """\
 ```{{warning}}
 The code of this chapter has changed since its outputs were stored, so they may not be what it shows today.
-`{command}` makes them again.
+`{command}`, run in the folder of the repository, makes them again.
 ```
 """
 NOTE = """\
@@ -43,10 +43,12 @@ Checks
 : {checks}
 
 Once more
-: `{command}`
+: `{command}`, in the folder of the repository; `make book` creates the environment `.venv`
 ```
 """
 UNKNOWN = "not noted"
+PYTHON = ".venv/bin/python"
+"""The Python of the book, from the folder of the repository, as `make` creates it."""
 
 
 def keep_digest(notebook: nbformat.NotebookNode, digest: str) -> None:
@@ -81,9 +83,9 @@ def note(notebook: nbformat.NotebookNode, name: str, today: str) -> str:
         )
     time = facts.pop("run time", UNKNOWN)  # what is left are versions
     number = name.partition("_")[0] if name[0].isdigit() else name
-    command = f"python -m deepfm_helpers.press execute {number}"
+    command = f"{PYTHON} -m deepfm_helpers.press execute {number}"
     if dataset != DEFAULT:
-        command = f"python -m deepfm_helpers.press book --dataset {dataset}"
+        command = f"{PYTHON} -m deepfm_helpers.press book --dataset {dataset}"
     code = f"fingerprint `{kept}` of the code behind the numbers; where yours has another, numbers may differ"
     shown = NOTE.format(
         data=data,

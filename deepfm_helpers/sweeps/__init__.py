@@ -5,6 +5,6 @@ only modules that stand above it::
 
     plans
     runs
-    engine, results
+    engine, results, again
     recording, cli
 """

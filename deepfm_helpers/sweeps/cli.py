@@ -1,4 +1,7 @@
-"""The command `deepfm`: run a notebook with other parameters, once or a hundred times, and look at the results."""
+"""The command `deepfm`: run a notebook with other parameters, once or a hundred times, and look at the results.
+
+`deepfm describe` has another subject: a folder with data of one's own.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepfm_helpers.files import replacing
+from deepfm_helpers.files import replacing, write_whole
 from deepfm_helpers.press import reruns, warm
 from deepfm_helpers.sweeps import plans, runs
 
@@ -136,6 +139,17 @@ def command_line() -> argparse.ArgumentParser:
     _what(sub)
     sub.add_argument(
         "--to", type=Path, help="the file to draw, .svg, .png or .pdf (default: plot.svg in the folder)"
+    )
+    sub = command("describe", _describe, "read tables of your own, and say what a model would make of them")
+    sub.add_argument("folder", type=Path, help="a folder with tables and, possibly, a dataset.toml")
+    draft = sub.add_mutually_exclusive_group()
+    draft.add_argument(
+        "--layout", help="another description: a file, or movielens for ml-latest-small and ml-32m"
+    )
+    draft.add_argument(
+        "--write",
+        action="store_true",
+        help="write the proposed dataset.toml into the folder, if there is none",
     )
     return parser
 
@@ -292,6 +306,26 @@ def _plot(o: argparse.Namespace) -> int:
         axes.figure.savefig(part, bbox_inches="tight")
     print(table.to_string())
     print(target)
+    return 0
+
+
+def _describe(o: argparse.Namespace) -> int:
+    from deepfm_helpers.own import accounts, data, guessing, layouts
+
+    layout, path = o.layout, o.folder / layouts.FILE
+    if o.write and path.exists():
+        raise ValueError(
+            f"{path} exists and stays as it is; remove it first, or call deepfm describe without --write"
+        )
+    if not layout and not path.exists():
+        layout = guessing.propose(o.folder)
+        print(f"# {path} does not exist; this is a guess, to be corrected by somebody who knows the data\n")
+        print(layout.written())
+        if o.write:
+            write_whole(path, layout.written())
+            print(f"# written to {path}\n")
+            layout = None
+    print(accounts.account(data.read(o.folder, layout)))
     return 0
 
 

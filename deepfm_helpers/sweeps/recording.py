@@ -2,7 +2,8 @@
 
 ``python -m deepfm_helpers.sweeps.recording`` makes the runs of the sweep files in ``book/`` and stores what they
 recorded. Finished runs are not made again, so the command can be interrupted at any time. With ``--stale`` it makes
-nothing and lists the records that were not made with today's code, data and versions.
+nothing and lists the records that were not made with today's code, data and versions. With ``--confirm`` it makes one
+run of each record that is stale only because of other code, and keeps the record if that run comes out as it is stored.
 """
 
 from __future__ import annotations
@@ -11,22 +12,30 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from deepfm_helpers.files import InUse, write_whole
-from deepfm_helpers.page import RUNTIME
+from deepfm_helpers.page import RUNTIME, versions
 from deepfm_helpers.press.checkout import HERE, BuildFailed, Checkout
 from deepfm_helpers.records import Recorded, recorded
-from deepfm_helpers.sweeps import engine, plans, runs
+from deepfm_helpers.sweeps import again, engine, plans, runs
 
 FILES = ("records.yml", "gallery.yml")
 """The sweep files: one for the numbers that chapters quote, one for the gallery."""
 
 SAME = ("fingerprint", "digest", "versions", "threads")
 """What all runs of a record have in common."""
+
+OTHER_CODE = "was made by other code"
+"""The only reason for which a stale record can be confirmed."""
+
+OTHER_DATA = "was made from other data"
+
+SETTING = runs.Setting(timeout=7200, warm=True)
+"""How the runs of records are made."""
 
 
 def store(here: Checkout, sweep: Path) -> list[Path]:
@@ -126,11 +135,12 @@ def _made(here: Checkout, plan: plans.Plan, sweep: Path, **how) -> list[Path]:
     return store(here, sweep)
 
 
-def stale(here: Checkout) -> dict[str, list[str]]:
+def stale(here: Checkout, names: Sequence[str] = ()) -> dict[str, list[str]]:
     """List the records that are not what the sweep files would record today, each with the reasons in words.
 
-    A record is compared with the digest of the notebook's code, the fingerprint of the data (if the data is on this
-    machine), the locked versions of the packages, and the runs that are asked for.
+    Without the names of notebooks, all records are looked at. A record is compared with the digest of the notebook's
+    code, the fingerprint of the data (if the data is on this machine), the locked versions of the packages, and the
+    runs that are asked for.
     """
     wanted: dict[str, dict[str, plans.Run]] = {}
     for name in FILES:
@@ -138,11 +148,14 @@ def stale(here: Checkout) -> dict[str, list[str]]:
         for run in plan.runs:
             wanted.setdefault(run.notebook.stem, {})[run.name] = run
     stored = {path.stem for path in (here.package / "records").glob("*.json")}
+    chosen = stored | wanted.keys()
+    if names:
+        chosen &= {path.stem for path in here.select(names)}
     reasons = {
         name: _unlike(here, recorded(name), [*wanted.get(name, {}).values()])
         if name in stored
         else ["is not stored"]
-        for name in sorted(stored | wanted.keys())
+        for name in sorted(chosen)
     }
     return {name: found for name, found in reasons.items() if found}
 
@@ -155,18 +168,25 @@ def _unlike(here: Checkout, record: Recorded, runs: Sequence[plans.Run]) -> list
     if record.digest is None:
         found.append("has no digest of its code")
     elif record.digest != runs[0].digest:
-        found.append("was made by other code")
+        found.append(OTHER_CODE)
     if runs[0].fingerprint not in (None, record.fingerprint):
-        found.append("was made from other data")
-    locked = _locked(here, record.versions["python"])
-    if unlike := [name for name in locked if record.versions.get(name) != locked[name]]:
-        words = [f"{name} {record.versions.get(name, 'unknown')} (locked: {locked[name]})" for name in unlike]
-        found.append(f"was made with {', '.join(words)}")
+        found.append(OTHER_DATA)
+    found += _other_versions(record, _locked(here, record.versions["python"]), "locked")
     made = [run["parameters"] for run in record.runs]
     if missing := [run.parameters for run in runs if run.parameters not in made]:
         seeds = ", ".join(map(str, sorted({parameters["seed"] for parameters in missing})))
         found.append(f"lacks {len(missing)} of the {len(runs)} runs that are asked for (seed {seeds})")
     return found
+
+
+def _other_versions(record: Recorded, wanted: Mapping[str, str], which: str) -> list[str]:
+    """List in words the versions of a record that are not the wanted ones, which are the locked or installed ones."""
+    words = [
+        f"{name} {record.versions.get(name, 'unknown')} ({which}: {version})"
+        for name, version in wanted.items()
+        if record.versions.get(name) != version
+    ]
+    return [f"was made with {', '.join(words)}"] if words else []
 
 
 def _locked(here: Checkout, python: str) -> dict[str, str]:
@@ -182,6 +202,81 @@ def _locked(here: Checkout, python: str) -> dict[str, str]:
     return found
 
 
+def confirm(
+    here: Checkout, names: Sequence[str], folder: Path, *, say: Callable[[str], None] = print, **how
+) -> list[str]:
+    """Make the shortest run of each record that is stale only because of other code; keep what comes out as stored.
+
+    Parameters and seed fix a run. So code that makes one run of a record again makes the others, and the record gets
+    the digest of that code. The numbers stay as they are, with the date, the seconds and the versions of the runs that
+    made them. A run comes out as stored if `again.differences` finds nothing.
+
+    Finished runs are not made again: after an interruption the same call goes on, and a confirmed record is not stale.
+
+    Args:
+        here: the checkout.
+        names: notebooks whose records are looked at; all if there are none.
+        folder: where the runs are kept.
+        say: function that gets a line about each step, run and record.
+        how: further arguments of `engine.run`.
+
+    Returns:
+        The names of the records that are still stale: they differ, their run failed, or they are stale for another
+        reason, which no run can confirm.
+
+    Raises:
+        BuildFailed: no notebook has one of the names.
+        PlanError, SweepStopped, InUse, OSError: see `plans` and `engine.run`.
+    """
+    left = stale(here, names)
+    records = {name: recorded(name) for name, reasons in left.items() if reasons == [OTHER_CODE]}
+    shortest = {n: min(record.runs, key=lambda run: run["seconds"]) for n, record in records.items()}
+    plan = _planned(here, shortest)
+    for run in plan.runs:
+        left[run.notebook.stem] = _made_otherwise(records[run.notebook.stem], run)
+    plan = plan.only(lambda run: not left[run.notebook.stem])
+    for name, reasons in left.items():
+        if reasons:
+            say(f"{name}: {'; '.join(reasons)}; one run cannot confirm this record")
+    failed = engine.run(plan, folder, say=say, **how).failed if plan.runs else {}
+    for run in plan.runs:
+        name = run.notebook.stem
+        place, stored = runs.folder_of(folder, run.name), shortest[name]
+        if run.name in failed:
+            left[name] = [f"{name}: its run failed: {runs.in_one_line(failed[run.name])}"]
+        else:
+            left[name] = again.differences(stored, place, name)
+        if left[name]:
+            say("\n".join(left[name]))
+            continue
+        _renew(here, run)
+        apart = len(again.differences(stored, place, name, tolerant=False))
+        within = f", {apart} of its numbers only within their tolerances" if apart else ""
+        say(f"{name}: confirmed, seed {run.parameters['seed']} came out as it is stored{within}")
+    return [name for name, reasons in left.items() if reasons]
+
+
+def _planned(here: Checkout, recorded_runs: Mapping[str, Mapping]) -> plans.Plan:
+    """Return the plan of one recorded run for each notebook."""
+    asked = [
+        {"notebook": str(here.notebooks / f"{name}.ipynb"), "points": [run["parameters"]]}
+        for name, run in recorded_runs.items()
+    ]
+    return plans.Plan.of(*asked) if asked else plans.Plan((), ())
+
+
+def _made_otherwise(record: Recorded, run: plans.Run) -> list[str]:
+    """List in words how the data and the versions of a record are not those of a run that would be made here."""
+    found = [] if record.fingerprint == run.fingerprint else [OTHER_DATA]
+    return found + _other_versions(record, versions(), "installed")
+
+
+def _renew(here: Checkout, run: plans.Run) -> None:
+    """Give a record the digest of today's code, which has made one of its runs again."""
+    path = here.package / "records" / f"{run.notebook.stem}.json"
+    write_whole(path, _text(json.loads(path.read_text(encoding="utf-8")) | {"digest": run.digest}))
+
+
 def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
     """Run the command line; return 0 only if all went well."""
     parser = argparse.ArgumentParser(
@@ -189,22 +284,24 @@ def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
     )
     parser.add_argument("notebooks", nargs="*", metavar="NN", help="which ones, such as 04; all by default")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--stale", action="store_true", help="make nothing: list the records that are out of date"
     )
+    instead.add_argument(
+        "--confirm",
+        action="store_true",
+        help="make one run of each record of older code; keep the records whose run comes out as stored",
+    )
     o = parser.parse_args(arguments)
-    setting = runs.Setting(timeout=7200, warm=True)
+    folder = here.built / "record"
+    how = {"workers": o.jobs, "setting": SETTING, "retry_failed": True}
     try:
         if o.stale:
             return _print_stale(here, o.notebooks)
-        made = make(
-            here,
-            o.notebooks,
-            here.built / "record",
-            workers=o.jobs,
-            setting=setting,
-            retry_failed=True,
-        )
+        if o.confirm:
+            return _print_left(confirm(here, o.notebooks, folder / "again", **how))
+        made = make(here, o.notebooks, folder, **how)
     except (BuildFailed, InUse, engine.SweepStopped, ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -218,8 +315,7 @@ def main(arguments: Sequence[str] | None = None, here: Checkout = HERE) -> int:
 
 def _print_stale(here: Checkout, names: Sequence[str]) -> int:
     """Print the stale records, of all notebooks or of some; return 1 if there are any."""
-    chosen = {path.stem for path in here.select(names)} if names else None
-    found = {name: reasons for name, reasons in stale(here).items() if chosen is None or name in chosen}
+    found = stale(here, names)
     for name, reasons in found.items():
         print(f"{name}: {'; '.join(reasons)}")
     print(
@@ -228,6 +324,16 @@ def _print_stale(here: Checkout, names: Sequence[str]) -> int:
         else "all records are up to date"
     )
     return 1 if found else 0
+
+
+def _print_left(left: Sequence[str]) -> int:
+    """Print what to do for the records that were not confirmed; return 1 if there are any."""
+    print(
+        f'make all their runs anew: `make record NB="{" ".join(left)}"`'
+        if left
+        else "all records are up to date"
+    )
+    return 1 if left else 0
 
 
 if __name__ == "__main__":

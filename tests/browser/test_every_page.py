@@ -41,6 +41,34 @@ CUT_AT_THE_LEFT = """() => [...document.querySelectorAll("div.math")].filter(box
   return formula && formula.getBoundingClientRect().left < box.getBoundingClientRect().left - 1;
 }).map(box => box.id)"""
 
+FORMULAS = r"""() => {
+  const problems = [];
+  for (const box of document.querySelectorAll("div.math"))
+    if (box.scrollWidth > box.clientWidth + 1) problems.push(`${box.id}: wider than the page`);
+  for (const formula of document.querySelectorAll("main mjx-container:not([display])")) {
+    const { right, bottom } = formula.getBoundingClientRect();
+    const said = formula.closest("p, li, td, dd")?.textContent.slice(0, 60);
+    if (right > innerWidth) problems.push(`${said}: a formula runs out of the page`);
+    const next = formula.parentElement.nextSibling;
+    if (next?.nodeType !== Node.TEXT_NODE || !/^[.,;:)]/.test(next.data)) continue;
+    const sign = new Range();
+    sign.setStart(next, 0);
+    sign.setEnd(next, 1);
+    if (sign.getBoundingClientRect().top > bottom) problems.push(`${said}: a line begins with ${next.data[0]}`);
+  }
+  return problems;
+}"""
+
+SMALL = """() => [...document.querySelectorAll("main :is(button, input, select, summary)")].filter(target => {
+  const boxes = [target, ...(target.labels ?? [])].map(box => box.getBoundingClientRect());
+  return target.offsetParent && !target.matches(".copybtn") // is there under a mouse only
+    && !boxes.some(({ width, height }) => width >= 24 && height >= 24);
+}).map(target => target.outerHTML.slice(0, 200))"""
+
+COVERED = """() => [...document.querySelectorAll(".bd-content .pst-scrollable-table-container tr, table.dataframe tr")]
+  .filter(row => getComputedStyle(row).backgroundColor.startsWith("rgb("))
+  .map(row => row.textContent)"""
+
 ROW_NAMES = """() => {
   const moved = [];
   for (const table of document.querySelectorAll(".cell_output table.dataframe:not(:has(tbody [rowspan]))")) {
@@ -122,6 +150,34 @@ def test_the_names_of_its_rows_stay_in_sight_when_a_table_scrolls_on_a_phone(pag
     moved = page.evaluate(ROW_NAMES)
     page.set_viewport_size(DESK)
     assert moved == []
+
+
+def test_its_formulas_fit_on_a_phone_and_no_line_begins_with_their_full_stop(page):
+    page.set_viewport_size(PHONE)
+    problems = page.evaluate(FORMULAS)
+    page.set_viewport_size(DESK)
+    assert problems == []
+    assert page.evaluate(FORMULAS) == []
+
+
+def test_what_is_pressed_on_it_is_large_enough_for_a_finger(page):
+    page.set_viewport_size(PHONE)
+    small = page.evaluate(SMALL)
+    page.set_viewport_size(DESK)
+    assert small == []
+
+
+def test_the_rows_of_its_tables_do_not_cover_the_shadow_that_says_there_is_more(page):
+    assert page.evaluate(COVERED) == []
+
+
+def test_no_closed_fold_is_printed(page):
+    page.emulate_media(media="print")
+    shown = page.locator("details.hide:not([open])").evaluate_all(
+        "all => all.filter(fold => fold.offsetHeight).length"
+    )
+    page.emulate_media(media="screen")
+    assert shown == 0
 
 
 def test_its_folded_parts_are_named_by_the_words_on_them(page):

@@ -13,10 +13,15 @@ from deepfm_helpers.press.site import served, sphinx
 pytestmark = pytest.mark.browser
 CHAPTER = [
     "# A chapter",
-    "from math import inf\nfrom deepfm_helpers.asking import predict, reveal\nprint('before all questions')",
+    """\
+from math import inf
+from deepfm_helpers.asking import predict, reveal
+claim = print
+print('before all questions')""",
     "predict('square', 'Is $x^2 > x$ for $x = 3$?', ['yes, $x^2 > x$', 'no', 'they are equal'])",
     "print('the square is 9')",
     "Between the cells.",
+    "x = 3\nclaim('Nine is more than three.')",
     "print('another output')",
     """\
 reveal("square", "yes, $x^2 > x$", {
@@ -24,7 +29,13 @@ reveal("square", "yes, $x^2 > x$", {
     "no": "That holds between 0 and 1.",
     "they are equal": "That holds at $x = 1$.",
 })""",
+    "print('a figure of the squares')",
+    "The squares run away:\n\n- from 9 to 81\n\nOn to $x < 1$.",
     "print('after the first answer')",
+    "predict('root', 'Is the root of 4 below 4?', ['it is', 'it is not'])",
+    "print('the root is 2')",
+    "reveal('root', 'it is', {'it is': 'Above 1.', 'it is not': 'Below 1.'}, then=0)",
+    "A new topic.",
     "predict('gain', 'By how many stars?', unit='stars')",
     "print('it is 0.034')",
     """\
@@ -32,10 +43,19 @@ reveal("gain", 0.034, within=0.001, why={
     -inf: "An error cannot fall so far.",
     0: "That is the size of a repair.",
     0.5: "So much only a constant loses.",
-})""",
+}, then=2)""",
+    "That is little.\n\nIt is a lot in this field.",
+    "print('a table of gains')",
+    "## The end\n\nNothing waits here.",
     "print('the end')",
 ]
-ANSWERS = ("the square is 9", "another output", "Above 1 a square grows")
+ANSWERS = (
+    "the square is 9",
+    "Nine is more than three",
+    "another output",
+    "Above 1 a square grows",
+    "a figure of the squares",
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +68,7 @@ def built(tmp_path_factory):
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/intro\nchapters:\n- file: book/chapter\n")
     (root / "book" / "intro.md").write_text("# A book\n\nOf one chapter.\n")
     markdown, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
-    cells = [(code if "(" in source else markdown)(source) for source in CHAPTER]
+    cells = [(code if source[0].islower() else markdown)(source) for source in CHAPTER]
     for cell in cells:
         if cell.source.startswith(("predict", "reveal")):
             cell.metadata["tags"] = ["remove-input"]
@@ -107,11 +127,38 @@ def test_outputs_up_to_the_answer_wait_for_a_guess_and_no_others(chapter):
     assert not any(seen(page, text) for text in (*ANSWERS, "it is 0.034"))
     assert all(seen(page, t) for t in ("before all questions", "after the first answer", "the end"))
     assert page.get_by_text("Between the cells.").is_visible()
-    assert page.locator(".ask-note:visible").count() == 2 + 1  # where a reader sees code
+    assert page.locator(".ask-note:visible").count() == 3 + 1 + 1  # where a reader sees code
     choose(page, 1)
     assert all(seen(page, text) for text in ANSWERS)
     assert not seen(page, "it is 0.034")
-    assert page.locator(".ask-note:visible").count() == 1
+    assert page.locator(".ask-note:visible").count() == 1 + 1
+
+
+def waits(page, text: str) -> bool:
+    """Whether a paragraph, an item or a line of code is not to be seen yet."""
+    (place,) = page.locator("main :is(p, .cell_input):not(.ask *)", has_text=text).all()
+    return not place.is_visible()
+
+
+def test_what_tells_the_answer_waits_with_it_and_no_more(chapter):
+    """A claim in code, the cells after an answer and the paragraph that reads them, with its list."""
+    page = chapter()
+    of_square = ("claim('Nine is more", "a figure of the squares", "The squares run away", "from 9 to 81")
+    of_gain = ("That is little.", "It is a lot in this field.")
+    others = ("print('the square is 9')", "On to", "A new topic.", "a table of gains", "Nothing waits here.")
+    for texts, expected in ((of_square, True), (of_gain, True), (others, False)):
+        assert [waits(page, text) for text in texts] == [expected] * len(texts)
+    says = page.locator(".ask-note:visible").all_inner_texts()
+    assert says == [
+        "Guess first, then the output appears here.",
+        "Guess first, then the code and its output appear here.",
+        "Guess first, then the output and what the page says about it appear here.",
+        "Guess first, then the output appears here.",
+        "Guess first, then the output and what the page says about it appear here.",
+    ]
+    choose(page, 0)
+    assert not any(waits(page, text) for text in (*of_square, *others))
+    assert all(waits(page, text) for text in of_gain)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +197,14 @@ def test_any_hand_can_guess_and_guess_again(chapter, hand):
     assert all(seen(page, text) for text in ANSWERS)
     assert first(page).locator("[aria-pressed=true]").count() == 0
     assert "answer of this run" not in first(page).inner_text()
+
+
+def test_a_formula_that_was_held_back_has_the_size_of_the_others(chapter):
+    page = chapter()
+    choose(page, 0)
+    sizes = """new Set([...document.querySelectorAll('main :is(section > p, .ask-answer) mjx-container')]
+        .map((formula) => formula.style.fontSize))"""
+    page.wait_for_function(f"({sizes}).size === 1", timeout=5000)
 
 
 def test_a_guess_is_kept_for_the_next_visit_and_can_be_withdrawn(chapter):
@@ -232,17 +287,26 @@ def test_no_number_is_no_guess(chapter):
     assert not seen(page, "it is 0.034")
 
 
-def test_a_link_to_an_output_that_is_held_back_shows_it(chapter, address):
+@pytest.mark.parametrize(
+    "place", [".ask-held:has-text('another output') .output", "main p:has-text('The squares run')"]
+)
+def test_a_link_to_what_is_held_back_shows_it(chapter, place):
     page = chapter()
-    page.evaluate("document.querySelectorAll('.ask-held')[1].querySelector('.output').id = 'there'")
-    page.evaluate("location.hash = 'there'")
+    page.locator(place).first.evaluate("element => { element.id = 'there'; location.hash = 'there'; }")
     page.wait_for_function("!document.querySelector('#there').closest('.ask-held')")
     assert all(seen(page, text) for text in ANSWERS)
     assert not seen(page, "it is 0.034")
 
 
 def everything(page):
-    texts = (*ANSWERS, "it is 0.034", "That holds between 0 and 1.", "So much only a constant loses.")
+    texts = (
+        *ANSWERS,
+        "The squares run away",
+        "That is little.",
+        "it is 0.034",
+        "That holds between 0 and 1.",
+        "So much only a constant loses.",
+    )
     return all(page.locator("main").get_by_text(text).last.is_visible() for text in texts)
 
 
@@ -258,7 +322,7 @@ def test_paper_holds_nothing_back(chapter):
 def test_without_scripts_nothing_is_held_back(chapter):
     page = chapter(java_script_enabled=False)
     assert everything(page)
-    assert page.locator(".ask li").count() == 3
+    assert page.locator(".ask li").count() == 3 + 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -124,8 +124,8 @@
         point.append(make("title", {}, value)); // under the mouse
         points.push(point);
         if (name === "time") {
-          names.push(make("text", { x: x > 60 ? x - 8 : x + 8, y: y - 6, "text-anchor": x > 60 ? "end" : "start",
-            class: "train-word" }, value));
+          names.push(make("text", { x: tx > 60 ? tx - 8 : tx + 8, y: ty - 6, "text-anchor": tx > 60 ? "end" : "start",
+            class: "train-word" }, value)); // where the vector is to go: at the start the learned ones lie on one spot
         }
       });
     }

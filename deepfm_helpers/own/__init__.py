@@ -1,0 +1,13 @@
+"""Your own data: read any table of ratings or clicks strictly, and describe its columns as fields of the book's models.
+
+A folder holds the tables and a file `dataset.toml`, which says what they are; `data.read` reads both. Frames that are
+in memory already become the same object through `data.from_frames`. The modules use those of the package, never the
+other way round, and a module here uses only modules that stand above it::
+
+    layouts
+    fields, cells
+    files
+    guessing
+    data
+    accounts
+"""

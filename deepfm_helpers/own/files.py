@@ -1,0 +1,272 @@
+"""Reads the cells of a table's files: pandas' fast reader for the values, a second pass for the line of an error.
+
+A file of text is read once for its bytes (digest, encoding, number of separators) and once for its cells. Only if
+something is wrong, or cannot be ruled out, Python's `csv` reads it once more, row by row.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from deepfm_helpers.own.cells import Place, typed
+from deepfm_helpers.own.layouts import SEPARATORS, Source, encoding_mark, nearest
+from deepfm_helpers.schema import DataError
+
+BLOCK = 2**24  # bytes
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with typed columns.
+
+    Attributes:
+        frame: the columns that the source describes, without the text columns of rows, see `cells.typed`.
+        place: row, counted from 0 -> where it stands, such as "ratings.csv, line 17".
+        digests: name -> SHA-256 of each file.
+    """
+
+    frame: pd.DataFrame
+    place: Place
+    digests: dict[str, str]
+
+
+def read(folder: Path, source: Source) -> Table:
+    """Reads the files of a source, one below the other.
+
+    Raises:
+        DataError: a file is missing or lies outside the folder, or breaks a rule; the message says which, where, and
+            what to do.
+    """
+    frames, places, digests = [], [], {}
+    for name in source.files:
+        path = inside(folder, name)
+        reader = _parquet if path.suffix == ".parquet" else _delimited
+        cells, place, digests[name] = reader(path, source)
+        frames.append(of_frame(cells, source, place, str(path)))
+        places.append(place)
+    if len(frames) == 1:
+        return Table(frames[0], places[0], digests)
+    starts = [0]
+    for frame in frames[:-1]:
+        starts.append(starts[-1] + len(frame))
+
+    def place(row: int) -> str:
+        number = max(i for i, start in enumerate(starts) if start <= row)
+        return places[number](row - starts[number])
+
+    return Table(pd.concat(frames, ignore_index=True), place, digests)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Returns the path of a file below a folder.
+
+    Raises:
+        DataError: the path leads out of the folder, or there is no such file.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{path}: the path leads out of the folder {folder}; put the file into the folder")
+    if not path.is_file():
+        there = [p.relative_to(folder).as_posix() for p in sorted(folder.iterdir()) if p.is_file()]
+        raise DataError(f"{path}: there is no such file{nearest(name, there)}")
+    return path
+
+
+def of_frame(cells: pd.DataFrame, source: Source, place: Place, what: str) -> pd.DataFrame:
+    """Returns the columns of a source with their types; `what` names the file or the frame in messages.
+
+    Raises:
+        DataError: the columns are not those of the source, there is no row, or see `cells.typed`.
+    """
+    check_header(list(cells.columns), source, what)
+    if cells.empty:
+        raise DataError(f"{what}: there is no row; a table needs at least one")
+    return pd.DataFrame(
+        {
+            name: typed(cells[name], column, place, name in source.required)
+            for name, column in source.columns.items()
+            if source.section != "rows" or column.kind != "text"
+        }
+    )
+
+
+def check_header(header: list, source: Source, what: str) -> None:
+    """Raises DataError unless the header names each column of the source once, and no other."""
+    for name in header:
+        if header.count(name) > 1:
+            raise DataError(f"{what}: the header names column {name!r} twice; rename one of the two")
+    for name in source.columns:
+        if name not in header:
+            alone = str(header[0])
+            if len(header) == 1 and (found := [s for s in SEPARATORS if s in alone]):
+                raise DataError(
+                    f"{what}: the header is one cell, {alone!r}; if {found[0]!r} separates the cells, write "
+                    f"separator = {found[0]!r} in [{source.section}]"
+                )
+            raise DataError(f"{what}: the header has no column {name!r}{nearest(name, [*map(str, header)])}")
+    for name in header:
+        if name not in source.columns:
+            raise DataError(
+                f"{what}: column {name!r} is not described; add it to [{source.section}.columns], as 'text' if the "
+                "model shall not see it"
+            )
+
+
+class Form(NamedTuple):
+    """How a file of text is written: the character between two cells, and the encoding."""
+
+    separator: str
+    encoding: str
+
+
+def usual_separator(path: Path) -> str:
+    """Returns the separator that the ending of a name promises."""
+    return "\t" if path.suffix == ".tsv" else ","
+
+
+def _parquet(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise DataError(
+            f"{path}: to read Parquet install pyarrow (pip install pyarrow), or write a CSV"
+        ) from error
+    try:
+        frame = pd.read_parquet(path)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: no Parquet file ({error}); write it again") from error
+    with open(path, "rb") as file:
+        return frame, (lambda row: f"{path}, row {row + 1}"), hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _delimited(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
+    form = Form(source.separator or usual_separator(path), source.encoding)
+    digest, n_separators, has_quotes = _scan(path, form)
+    rows = _rows(path, form)
+    header = next(rows, (1, []))[1]
+    if not any(header):
+        raise DataError(f"{path}: the file is empty; it needs a header and rows")
+    check_header(header, source, f"{path}, line 1")
+    start = next(rows, (2, None))[1]
+    rows.close()
+    if start is None:
+        raise DataError(f"{path}: there is a header and no row; a table needs at least one")
+    if len(start) != len(header):
+        check_widths(path, form)
+    types = {name: _type(source, name, cell) for name, cell in zip(header, start, strict=True)}
+    try:
+        try:
+            cells = read_cells(path, form, types)
+        except (ValueError, OverflowError):
+            # A cell is not what its column declares: as text it can be shown.
+            cells = read_cells(path, form, dict.fromkeys(header, "str"))
+    except (ValueError, OverflowError) as error:  # the rows have different lengths, or a quote is left open
+        check_widths(path, form)
+        raise DataError(f"{path}: {error}; write the file again") from error
+    expected = (len(header) - 1) * (len(cells) + 1)
+    # pandas fills a row that is too short, so that its last cell is missing. Where cells may hold separators, their
+    # number proves nothing.
+    if n_separators != expected or (has_quotes and cells[header[-1]].isna().any()):
+        check_widths(path, form)
+    return cells, (lambda row: f"{path}, line {_line(path, form, row)}"), digest
+
+
+def _scan(path: Path, form: Form) -> tuple[str, int, bool]:
+    """Returns the SHA-256 of a file, its number of separators, and whether it holds quotes; checks its encoding."""
+    separator, encoding = form
+    digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder(encoding)()
+    n_separators, has_quotes, lines = 0, False, 0
+    with open(path, "rb") as file:
+        more = True
+        while more:
+            more = bool(block := file.read(BLOCK))
+            if not lines and (mark := encoding_mark(block[:3])) and mark != encoding:
+                remedy = f"write encoding = {mark!r}" if mark == "utf-8-sig" else "save it as UTF-8"
+                raise DataError(f"{path}, line 1: a byte order mark begins the file; {remedy}")
+            if (zero := block.find(b"\0")) >= 0:
+                line = 1 + lines + block.count(b"\n", 0, zero)
+                raise DataError(
+                    f"{path}, line {line}: a zero byte, so this is no table; write the file again"
+                )
+            try:
+                decoder.decode(block, final=not more)
+            except UnicodeDecodeError as error:
+                before = len(error.object) - len(block)  # bytes of a character that began in the block before
+                line = 1 + lines + block.count(b"\n", 0, max(error.start - before, 0))
+                strange = f"byte 0x{error.object[error.start]:02x}"
+                raise DataError(
+                    f"{path}, line {line}: {strange} is no {encoding}; save the file as UTF-8, or name its encoding, "
+                    "as in encoding = 'latin-1'"
+                ) from error
+            digest.update(block)
+            n_separators += block.count(separator.encode(encoding.removesuffix("-sig")))
+            has_quotes = has_quotes or b'"' in block
+            lines += block.count(b"\n")
+    return digest.hexdigest(), n_separators, has_quotes
+
+
+def _type(source: Source, name: str, start: str) -> str:
+    """Returns the type as which pandas shall read a column, given its first cell."""
+    column = source.columns[name]
+    if column.kind == "numeric":
+        return "float64"
+    if column.whole:
+        return "int64" if name in source.required else "Int64"
+    return "int64" if column.kind == "time" and start.isdecimal() else "str"
+
+
+def read_cells(path: Path, form: Form, types: dict[str, str] | str, n: int | None = None) -> pd.DataFrame:
+    """Returns the cells of a file, or of its first `n` rows, as these types; an empty cell is missing."""
+    return pd.read_csv(
+        path,
+        sep=form.separator,
+        encoding=form.encoding,
+        dtype=types,
+        nrows=n,
+        keep_default_na=False,
+        na_values=[""],
+        skip_blank_lines=False,
+    )
+
+
+def _rows(path: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
+    """Yields the number of its first line and the cells of each row, the header first."""
+    with open(path, encoding=form.encoding, newline="") as file:
+        reader, line = csv.reader(file, delimiter=form.separator, strict=True), 1
+        while True:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                raise DataError(
+                    f"{path}, line {line}: a quote is opened and not closed, or not doubled inside a cell ({error}); "
+                    "correct this line"
+                ) from error
+            if cells is None:
+                return
+            yield line, cells
+            line = reader.line_num + 1
+
+
+def check_widths(path: Path, form: Form) -> None:
+    """Raises DataError at the first row that has not as many cells as the header, or leaves a quote open."""
+    rows = _rows(path, form)
+    width = len(next(rows, (1, []))[1])
+    for line, cells in rows:
+        if len(cells) != width:
+            found = f"{len(cells)} cells where the header has {width}" if cells else "the line is empty"
+            raise DataError(
+                f"{path}, line {line}: {found}; correct this line, or put quotes around its cells"
+            )
+
+
+def _line(path: Path, form: Form, row: int) -> int:
+    """Returns the number of the line on which a row begins."""
+    return next(line for i, (line, _) in enumerate(_rows(path, form), -1) if i == row)
