@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
+from benchmarks import click_settings
 from deepfm_helpers.fetching import DATASETS
 from deepfm_helpers.page import versions
 from deepfm_helpers.press import digests
@@ -20,11 +21,19 @@ from deepfm_helpers.sweeps import plans
 
 FOLDER = Path(__file__).parent
 PACKAGES = {"post": ("tensorflow", "keras", "numpy"), "readers": ("pandas",)}
-"""Program -> the packages that it imports from the book's environment; the peers have one of their own, `PINNED`."""
+"""Program -> the packages that it imports from the book's environment."""
+
+PEERS = {
+    "deepctr": "peers", "myfm": "peers", "deepctr_clicks": "peers", "fuxictr": "fuxictr", "lightgbm": "lightgbm",
+}  # fmt: skip
+"""Program -> the environment of other libraries that it runs in; `pinned` names what is in it."""
 
 _PARSING = threading.Lock()  # Python 3.11's `ast.parse` may fail if two threads parse at once
 
-PINNED = FOLDER / "peers-requirements.txt"
+
+def pinned(environment: str) -> Path:
+    """Return the file that names the packages of one of the peers' environments, with their versions."""
+    return FOLDER / f"{environment}-requirements.txt"
 
 
 def program(task: str, system: str) -> tuple[str, bool, str | None]:
@@ -46,6 +55,9 @@ def program(task: str, system: str) -> tuple[str, bool, str | None]:
         path, model = f"systems/{module}", asked.get("model")
     elif task == "reach":
         path = f"systems/{run.REACHED[system][0]}"
+    elif task == "clicks":
+        module, asked = click_settings.ALL[system]
+        path, model = f"systems/{module}", asked.get("model")
     elif task == "training":
         path = f"systems/{name}"
     elif task == "scale":
@@ -62,11 +74,14 @@ def program(task: str, system: str) -> tuple[str, bool, str | None]:
 def digest(task: str, system: str) -> str:
     """Return 16 hexadecimal digits over all that can change a row of a system, or of the two systems of a ratio.
 
+    For the task clicks this includes the system's settings.
+
     Raises:
         LookupError: see :func:`program`.
     """
     with _PARSING:
-        return digests.digest([_digest(*program(task, one)) for one in system.split(" / ")])
+        made = [_digest(*program(task, one)) for one in system.split(" / ")]
+        return digests.digest(made, click_settings.ALL[system]) if task == "clicks" else digests.digest(made)
 
 
 @cache
@@ -111,8 +126,8 @@ def _binds(statement: ast.stmt) -> Iterable[str]:
 
 def _versions(name: str) -> list[str]:
     """Return the versions of the packages of a program that does not measure the book."""
-    if name not in PACKAGES:
-        return PINNED.read_text("utf-8").splitlines()
+    if name in PEERS:
+        return pinned(PEERS[name]).read_text("utf-8").splitlines()
     installed = versions()
     return [f"{package}=={installed[package]}" for package in PACKAGES[name]]
 

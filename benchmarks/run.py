@@ -1,6 +1,6 @@
 """Time the book beside the post's code and other libraries; see README.md in this folder.
 
-python -m benchmarks.run [reading] [training] [scale] [reach] [rmse] [pages] [options]
+python -m benchmarks.run [reading] [training] [scale] [reach] [rmse] [clicks] [pages] [options]
 """
 
 import argparse
@@ -12,18 +12,18 @@ import subprocess
 import sys
 import threading
 import venv
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benchmarks import origin, results, splits
+from benchmarks import click_settings, click_splits, origin, results, splits
 from benchmarks.changes import CHANGES
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build" / "bench"
 ARCHITECTURE = {"k": 16, "dnn_dim": [64, 32], "dropout": 0.2, "batch_size": 2048, "patience": 3}
-PEERS = ("deepctr", "myfm")
 
 # What the task rmse can compare: the module in systems/, and what it is asked on top of `ARCHITECTURE`.
 COMPARED = {
@@ -100,7 +100,7 @@ class System:
         self.name, self.request = name, request
         pinned = ["taskset", "--cpu-list", cores] if cores else []
         self.log = BUILD / f"{re.sub('[^a-z0-9]+', '-', name.lower())}.log"
-        python = _peers_python() if module in PEERS else sys.executable
+        python = _python(module)
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [*pinned, python, "-m", f"benchmarks.systems.{module}"],
@@ -266,13 +266,60 @@ def rmse(options) -> list[dict]:
         return measured
 
     storing = threading.Lock()
-    # Made beforehand, once per split, since nothing else may compute while a system is timed.
+    # Tables and environments are made beforehand, once, since nothing else may compute while a system is timed.
     tables = {(how, s): _table(options.data, how, s) for how in options.splits for s in options.seeds}
-    jobs = [(how, seed, name) for how in options.splits for seed in options.seeds for name in options.systems]
+    names = [name for name in options.systems if name in COMPARED]
+    jobs = [(how, seed, name) for how in options.splits for seed in options.seeds for name in names]
+    for name in names:
+        _python(COMPARED[name][0])
     wide = [job for job in jobs if COMPARED[job[2]][1].get("all_cores")]
     measured = _on_a_core_each(measure, [job for job in jobs if job not in wide], options.cores)
     measured += [measure(job, "") for job in wide]
     return [row for rows in measured for row in rows]
+
+
+def clicks(options) -> list[dict]:
+    """Measure AUC and log-loss of clicks on held-out rows, and the seconds from rows in memory to probabilities.
+
+    As many systems as there are `--cores` run at a time, on a core each.
+    """
+    machine, storing = results.machine(), threading.Lock()
+
+    def measure(job: tuple[str, int, str], core: str) -> list[dict]:
+        how, seed, name = job
+        module, asked = click_settings.ALL[name]
+        request = {
+            **ARCHITECTURE, "task": "clicks", "data": options.data, "table": tables[how, seed], "how": how,
+            "split": seed, "seed": seed, **asked,
+        }  # fmt: skip
+        with System(f"clicks {name} {how} {seed}", module, request, core) as system:
+            answer = system.turn()
+        rows = rows_of("clicks", f"{options.data}, {how} {seed}", {name: [answer]}, machine)
+        print(
+            f"{options.data}, {how} {seed}: {name}: AUC {answer['auc']:.4f}, log-loss {answer['log_loss']:.4f}, "
+            f"{answer['seconds']:.0f} s",
+            flush=True,
+        )
+        with storing:
+            results.store(rows)
+        return rows
+
+    jobs = [
+        (how, seed, name)
+        for how in options.splits
+        for seed in options.seeds
+        for name in click_settings.BY_SPLIT[how]
+        if name in options.systems
+    ]
+    # As in `rmse`, nothing is made while a system is timed.
+    tables = {
+        (how, s): click_splits.write(BUILD / f"{options.data}-clicks-{how}-{s}.npz", options.data, how, s)
+        for how in options.splits
+        for s in options.seeds
+    }
+    for *_, name in jobs:
+        _python(click_settings.ALL[name][0])
+    return [row for rows in _on_a_core_each(measure, jobs, options.cores) for row in rows]
 
 
 def reach(options) -> list[dict]:
@@ -349,8 +396,16 @@ TASKS = {
     "scale": scale,
     "reach": reach,
     "rmse": rmse,
+    "clicks": clicks,
     "pages": pages,
 }
+
+
+def measured(task: str, hows: list[str]) -> Collection[str]:
+    """Return the systems that `--systems` can name for a task with some ways to split."""
+    if task == "clicks":
+        return [name for how in hows for name in click_settings.BY_SPLIT[how]]
+    return COMPARED if task == "rmse" else ()
 
 
 def _table(name: str, how: str, seed: int) -> tuple[str, int]:
@@ -381,15 +436,23 @@ def _table(name: str, how: str, seed: int) -> tuple[str, int]:
     return str(file), n - round(0.1 * n)
 
 
-def _peers_python() -> str:
-    """Return the Python of the peers' environment, in the folder BENCH_PEERS or in one below _build, made if needed."""
-    folder = Path(os.environ.get("BENCH_PEERS") or BUILD / "peers")
+def _python(module: str) -> str:
+    """Return the Python that a module of systems/ runs with.
+
+    For another library it is that of an environment in the folder that BENCH_PEERS, BENCH_FUXICTR or BENCH_LIGHTGBM
+    names, or in one below _build, made if needed.
+    """
+    environment = origin.PEERS.get(module)
+    if environment is None:
+        return sys.executable
+    given = os.environ.get(f"BENCH_{environment.upper()}")
+    folder = Path(given or BUILD / environment)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if os.environ.get("BENCH_PEERS"):
+    if given:
         return str(python)
-    ready, wanted = folder / "ready", ROOT / "benchmarks" / "peers-requirements.txt"
+    ready, wanted = folder / "ready", origin.pinned(environment)
     if not ready.exists() or ready.read_text("utf-8") != wanted.read_text("utf-8"):
-        print("making the environment of the peers", flush=True)
+        print(f"making the environment of {wanted.name}", flush=True)
         venv.create(folder, clear=True, with_pip=True)
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "--requirement", wanted], check=True)
@@ -401,30 +464,35 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", metavar="task", help=f"{', '.join(TASKS)}; default: all")
-    parser.add_argument("--data", default="ml-1m", choices=("ml-1m", "ml-100k"), help="for training and rmse")
+    parser.add_argument(
+        "--data", default="ml-1m", choices=("ml-1m", "ml-100k"), help="for training, rmse and clicks"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="rounds of reading, training, scale and pages")
     parser.add_argument("--batch", type=int, default=8192, help="the larger batch of training")
     parser.add_argument("--sizes", type=float, nargs="+", default=[1, 4, 16, 32], help="scale: million rows")
     parser.add_argument("--steps", type=int, default=100, help="scale: steps in a turn")
     parser.add_argument("--batch-size", type=int, default=65_536, help="scale: rows in a batch")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse, reach: seeds")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse, clicks, reach: seeds"
+    )
     parser.add_argument("--target", type=float, default=0.84, help="reach: the RMSE to be reached")
     parser.add_argument(
-        "--splits", nargs="+", default=["random"], choices=splits.HOW, help="rmse: ways to split"
-    )
+        "--splits", nargs="+", default=["random"], choices=splits.HOW,
+        help=f"rmse: ways to split; clicks: {' or '.join(click_splits.SCORED)}",
+    )  # fmt: skip
     parser.add_argument("--members", type=int, help="rmse: trainings of a mean at most; default: all")
     parser.add_argument(
         "--cores",
         type=int,
         nargs="+",
         default=list(range(min(2, os.cpu_count() or 1))),
-        help="rmse: as many systems at a time, each on a core of its own",
+        help="rmse, clicks: as many systems at a time, each on a core of its own",
     )
     parser.add_argument(
         "--systems",
         nargs="+",
-        choices=COMPARED,
-        help="rmse; by default all but the changes to the full model, which are for --splits valid",
+        metavar="system",
+        help="clicks; rmse: by default all but the changes to the full model, which are for --splits valid",
     )
     parser.add_argument(
         "--stale", action="store_true", help="measure nothing: list the rows that are out of date"
@@ -436,11 +504,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     options.tasks = options.tasks or list(TASKS)
-    options.systems = options.systems or [
-        name for name in COMPARED if options.confirm or name.removeprefix("DeepFM full, ") not in CHANGES
-    ]
     if unknown := set(options.tasks) - set(TASKS):
         parser.error(f"no task {', '.join(sorted(unknown))}; there are {', '.join(TASKS)}")
+    if "clicks" in options.tasks and (unknown := set(options.splits) - set(click_splits.SCORED)):
+        parser.error(
+            f"clicks: no split {', '.join(sorted(unknown))}; there are {', '.join(click_splits.SCORED)}"
+        )
+    known = {name: None for task in options.tasks for name in measured(task, options.splits)}
+    if unknown := [name for name in options.systems or () if name not in known]:
+        parser.error(
+            f"no system {'; '.join(unknown)} in these tasks and splits; there are {'; '.join(known)}"
+        )
+    options.systems = options.systems or [
+        name for name in known if options.confirm or name.removeprefix("DeepFM full, ") not in CHANGES
+    ]
     return options
 
 
@@ -450,8 +527,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.stale:
         return print_stale(results.read())
     BUILD.mkdir(parents=True, exist_ok=True)
-    for name in COMPARED:  # whatever is edited while this measures, the rows are of the code of now
-        origin.digest("rmse", name)
+    for task, names in (("rmse", COMPARED), ("clicks", click_settings.ALL)):
+        for name in names:  # whatever is edited while this measures, the rows are of the code of now
+            origin.digest(task, name)
     if options.confirm:
         return confirm(options)
     for task in options.tasks:

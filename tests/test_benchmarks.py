@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import origin, results, run  # noqa: E402
+from benchmarks import click_settings, click_splits, origin, results, run  # noqa: E402
 from deepfm_helpers._keras import keras  # noqa: E402
 
 MACHINE = {"cores": 2}
@@ -88,13 +88,20 @@ def test_a_row_says_of_which_day_data_and_code_it_is():
 def test_every_stored_system_and_every_compared_one_has_its_program():
     stored = [(one["task"], system) for one in results.read() for system in one["system"].split(" / ")]
     compared = [("rmse", answer) for name in run.COMPARED for answer in run.answers_of(name)]
+    compared += [("clicks", name) for name in click_settings.ALL]
     for task, system in {*compared, *(what for what in stored if what[0] != "rmse")}:
         path, *_ = origin.program(task, system)
         assert (origin.FOLDER / f"{path}.py").is_file()
     assert origin.program("rmse", "DeepFM full, mean of 5") == ("systems/book_rmse", True, "full")
     assert origin.program("rmse", "myFM full, rank 32, 512 iterations") == ("systems/myfm", False, None)
     assert origin.program("reading", "post") == ("systems/readers", False, None)
-    for task, system in (("rmse", "DeepFM of last year"), ("speed", "book"), ("training", "pen and paper")):
+    assert origin.program("clicks", "FuxiCTR") == ("systems/fuxictr", False, None)
+    for task, system in (
+        ("rmse", "DeepFM of last year"),
+        ("clicks", "DeepFM of last year"),
+        ("speed", "book"),
+        ("training", "pen and paper"),
+    ):
         with pytest.raises(LookupError):
             origin.program(task, system)
 
@@ -123,6 +130,44 @@ def test_a_row_of_the_book_hangs_on_all_that_it_reaches_others_on_their_own_file
     after = digest_with(*post), digest_with(*ratio), digest_with(*book)
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True]
     origin._digest.cache_clear()
+
+
+def test_a_row_of_clicks_hangs_on_its_settings_and_on_the_packages_of_its_own_environment(
+    monkeypatch, tmp_path
+):
+    def digests():
+        origin._digest.cache_clear()
+        systems = ("DeepCTR", "FuxiCTR", "LightGBM")
+        found = {system: origin.digest("clicks", system) for system in systems}
+        return found | {"rated": origin.digest("rmse", "DeepCTR")}
+
+    def moved():
+        now = digests()
+        return {system for system in now if now[system] != before[system]}
+
+    before = digests()
+    module, asked = click_settings.ALL["LightGBM"]
+    with monkeypatch.context() as patched:
+        patched.setitem(click_settings.ALL, "LightGBM", (module, asked | {"smoothing": 7}))
+        assert moved() == {"LightGBM"}
+    for environment in set(origin.PEERS.values()):
+        (tmp_path / f"{environment}-requirements.txt").write_text(
+            origin.pinned(environment).read_text("utf-8")
+        )
+    pinned = origin.pinned
+    monkeypatch.setattr(origin, "pinned", lambda name: tmp_path / pinned(name).name)
+    assert moved() == set()
+    origin.pinned("fuxictr").write_text("fuxictr==9")
+    assert moved() == {"FuxiCTR"}
+    origin.pinned("peers").write_text("deepctr==9")
+    assert moved() == {"FuxiCTR", "DeepCTR", "rated"}
+    origin._digest.cache_clear()
+
+
+def test_the_systems_of_clicks_hang_on_the_splits():
+    for module in {module for module, _ in click_settings.ALL.values()}:
+        source = (origin.FOLDER / "systems" / f"{module}.py").read_text("utf-8")
+        assert "benchmarks/click_splits.py" in origin.digests.reached(origin.HERE, source)
 
 
 PROGRAM = """
@@ -262,9 +307,50 @@ def test_the_command_line_knows_its_tasks(capsys):
     assert "no task speed; there are reading" in capsys.readouterr().err
 
 
-def test_every_compared_system_has_its_file():
+def test_the_command_line_knows_the_systems_of_a_task_and_its_splits(capsys):
+    def refused(*arguments) -> str:
+        with pytest.raises(SystemExit):
+            run.parse(list(arguments))
+        return capsys.readouterr().err
+
+    tried = next(iter(click_settings.TRIED))
+    assert run.parse(["clicks"]).systems == list(click_settings.CHOSEN)
+    assert run.parse(["clicks", "--splits", "valid"]).systems == list(click_settings.TRIED)
+    assert run.parse(["clicks", "--splits", "valid", "--systems", tried]).systems == [tried]
+    assert run.parse(["rmse", "--splits", "past", "--systems", "DeepCTR"]).systems == ["DeepCTR"]
+    # What is only tried never sees the test rows.
+    assert f"no system {tried} in these tasks and splits; there are" in refused("clicks", "--systems", tried)
+    assert "no system LightGBM in these tasks" in refused("rmse", "--systems", "LightGBM")
+    assert "no system FM in these tasks" in refused("clicks", "--systems", "FM", "DeepCTR")
+    assert "clicks: no split time; there are random, valid" in refused("clicks", "--splits", "time")
+
+
+def test_every_compared_system_has_its_file_and_every_peer_its_packages():
     folder = Path(run.__file__).parent / "systems"
-    assert {module for module, _ in run.COMPARED.values()} <= {file.stem for file in folder.glob("*.py")}
+    modules = {module for module, _ in (*run.COMPARED.values(), *click_settings.ALL.values())}
+    assert modules | set(origin.PEERS) <= {file.stem for file in folder.glob("*.py")}
+    for environment in origin.PEERS.values():
+        assert "==" in origin.pinned(environment).read_text("utf-8")
+
+
+def test_each_environment_is_made_once_for_what_is_pinned(monkeypatch, tmp_path):
+    made = []
+    monkeypatch.setattr(run, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(run.venv, "create", lambda folder, **_: folder.mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(run.subprocess, "run", lambda command, check: made.append(command[-1].name))
+    monkeypatch.setattr(run.origin, "pinned", lambda name: tmp_path / f"{name}.txt")
+    for environment in origin.PEERS.values():
+        monkeypatch.delenv(f"BENCH_{environment.upper()}", raising=False)
+        (tmp_path / f"{environment}.txt").write_text("1")
+    assert run._python("book") == sys.executable
+    pythons = {module: run._python(module) for module in ("deepctr", "deepctr_clicks", "fuxictr", "fuxictr")}
+    assert made == ["peers.txt", "fuxictr.txt"]
+    assert pythons["deepctr"] == pythons["deepctr_clicks"] != pythons["fuxictr"]
+    (tmp_path / "fuxictr.txt").write_text("2")
+    monkeypatch.setenv("BENCH_PEERS", str(tmp_path / "mine"))
+    assert str(tmp_path / "mine") in run._python("myfm")
+    run._python("fuxictr")
+    assert made == ["peers.txt", "fuxictr.txt", "fuxictr.txt"]
 
 
 def test_only_one_system_computes_at_a_time(monkeypatch):
@@ -339,6 +425,71 @@ def test_every_measurement_of_rmse_is_kept_by_split(monkeypatch, tmp_path):
     }
     stored = results.read(tmp_path / "results.json")
     assert len(stored) == 24
+
+
+def test_every_measurement_of_clicks_is_kept_by_split(started, monkeypatch, tmp_path):
+    written = []
+    monkeypatch.setattr(click_splits, "write", lambda file, *what: written.append(what) or file.name)
+    monkeypatch.setattr(run, "_python", lambda module: "python")
+    turn = {"seconds": 2.0, "auc": 0.75, "log_loss": 0.5, "parameters": 7}
+    monkeypatch.setattr(run.System, "turn", lambda self: turn)
+    asked = ["clicks", "--data", "ml-100k", "--seeds", "1", "2", "--cores", "0", "--systems"]
+    rows = run.clicks(run.parse([*asked, "LightGBM", "FuxiCTR"]))
+    assert {(row["system"], row["data"], row["metric"], row["value"], row["seconds"]) for row in rows} == {
+        (system, f"ml-100k, random {seed}", metric, turn[metric], 2.0)
+        for system in ("LightGBM", "FuxiCTR")
+        for seed in (1, 2)
+        for metric in ("auc", "log_loss", "parameters")
+    }
+    stored = results.read(tmp_path / "results.json")
+    assert len(stored) == len(rows)
+    assert {one["task"] for one in stored} == {"clicks"}
+    assert written == [("ml-100k", "random", 1), ("ml-100k", "random", 2)]
+    name, core, request = started[-1]
+    assert (name, core) == ("clicks LightGBM random 2", "0")
+    chosen = click_settings.CHOSEN["LightGBM"][1]
+    assert request == run.ARCHITECTURE | chosen | {
+        "task": "clicks", "data": "ml-100k", "table": "ml-100k-clicks-random-2.npz", "how": "random",
+        "split": 2, "seed": 2,
+    }  # fmt: skip
+
+
+def test_at_least_eight_settings_of_a_system_are_tried_and_one_of_them_is_chosen():
+    tried = [name.split(",")[0] for name in click_settings.TRIED]
+    assert set(tried) == set(click_settings.CHOSEN)
+    assert min(map(tried.count, tried)) >= 8
+    for system, settings in click_settings.CHOSEN.items():
+        assert settings in [
+            asked for name, asked in click_settings.TRIED.items() if name.split(",")[0] == system
+        ]
+
+
+def test_the_chosen_settings_have_the_lowest_log_loss_of_those_tried():
+    rows = [
+        row
+        for row in results.read()
+        if (row["task"], row["data"], row["metric"]) == ("clicks", "ml-1m, valid 1", "log_loss")
+    ]
+    assert {row["system"] for row in rows} == set(click_settings.TRIED)
+    for system, settings in click_settings.CHOSEN.items():
+        of_system = [row for row in rows if row["system"].split(",")[0] == system]
+        best = min(of_system, key=lambda row: row["value"])
+        assert click_settings.TRIED[best["system"]] == settings
+
+
+def test_auc_and_log_loss_are_those_of_their_definitions():
+    from benchmarks.systems import click_protocol
+
+    rng = np.random.default_rng(1)
+    clicks, p = rng.integers(2, size=60), rng.integers(1, 9, size=60) / 10
+    pairs = p[clicks == 1][:, None] - p[clicks == 0]
+    found = click_protocol.scores(clicks.astype("int8"), p.astype("float32"))
+    assert found["auc"] == pytest.approx((pairs > 0).mean() + (pairs == 0).mean() / 2)
+    assert (pairs == 0).any()
+    assert found["log_loss"] == pytest.approx(-np.log(np.where(clicks, p, 1 - p)).mean())
+    sure = click_protocol.scores(np.array([1, 0]), np.array([0.0, 1.0]))
+    assert sure["auc"] == 0.0
+    assert sure["log_loss"] == pytest.approx(-np.log(1e-7))
 
 
 def test_every_answer_of_a_system_has_its_name():
@@ -642,6 +793,80 @@ def test_splits_hold_out_what_they_say(tmp_path, monkeypatch):
         splits.load("ml-1m", "u1", 1)
 
 
+def test_clicks_are_parted_eight_to_one_to_one_and_leave_out_the_threes(monkeypatch):
+    from deepfm_helpers import datasets
+
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_000, seed=3)
+    monkeypatch.setattr(datasets, "load", lambda name: data)
+    _, *parts = click_splits.load("ml-100k", 1)
+    n = (data.ratings.rating != 3).sum()
+    assert [len(part) for part in parts] == [n - round(n / 10) - round((n - round(n / 10)) / 9)] + [
+        round((n - round(n / 10)) / 9), round(n / 10)
+    ]  # fmt: skip
+    index = np.concatenate([part.index for part in parts])
+    assert sorted(index) == data.ratings.index[data.ratings.rating != 3].tolist()
+    for part in parts:
+        assert part.click.tolist() == [int(rating >= 4) for rating in part.rating]
+        assert set(part.rating) == {1, 2, 4, 5}
+    again, other = click_splits.load("ml-100k", 1), click_splits.load("ml-100k", 2)
+    assert [part.index.tolist() for part in again[1:]] == [part.index.tolist() for part in parts]
+    assert set(other[3].index) != set(parts[2].index)
+
+
+def test_the_table_of_clicks_holds_what_a_system_may_see(clicked, tmp_path):
+    from benchmarks.systems import protocol
+
+    _, parts, fields = clicked
+    for how, seen in (("random", ("train", "valid", "test")), ("valid", ("train", "valid"))):
+        rows = protocol.table(click_splits.write(tmp_path / "clicks.npz", "ml-100k", how, 1))
+        assert {name.split("_")[0] for name in rows} - {"size", "owner"} == set(seen)
+        for part in seen:
+            assert rows[f"{part}_click"].tolist() == parts[part].click.tolist()
+            for field in fields:
+                assert (rows[f"{part}_{field.name}"] == field.encode(parts[part])).all()
+        assert protocol.sizes(rows) == {field.name: field.size for field in fields}
+    with pytest.raises(ValueError, match="no split time of clicks: choose random or valid"):
+        click_splits.write(tmp_path / "other.npz", "ml-100k", "time", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["clicks.npz"]
+
+
+def test_a_system_of_clicks_is_asked_for_the_part_that_is_scored(clicked, tmp_path, monkeypatch):
+    from benchmarks.systems import click_protocol, protocol
+
+    answers, tasks = [], {}
+    monkeypatch.setattr(protocol, "serve", lambda **given: tasks.update(given))
+    monkeypatch.setattr(protocol, "turn", lambda **figures: answers.append(figures))
+    parts = []
+
+    def fit(rows, request):
+        rate = rows["train_click"].mean()
+        return lambda part: parts.append(part) or np.full((len(rows[f"{part}_click"]), 1), rate), 1
+
+    click_protocol.serve(fit)
+    for how in click_splits.SCORED:
+        table = click_splits.write(tmp_path / f"{how}.npz", "ml-100k", how, 1)
+        tasks["clicks"]({"task": "clicks", "table": table, "how": how})
+    assert parts == ["test", "valid"]
+    for answer in answers:
+        assert set(answer) == {"seconds", "auc", "log_loss", "parameters"}
+        assert answer["auc"] == 0.5
+        assert answer["seconds"] >= 0
+    assert answers[0]["log_loss"] != answers[1]["log_loss"]
+
+
+@pytest.fixture
+def clicked(monkeypatch):
+    """A small dataset, the rows of its parts as clicks, and its fields."""
+    from deepfm_helpers import datasets
+
+    data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_000, seed=3)
+    monkeypatch.setattr(datasets, "load", lambda name: data)
+    _, *parts = click_splits.load("ml-100k", 1)
+    fields = run.splits.fields(data)
+    assert [f.name for f in fields] == ["uid", "mid", "gender", "age", "occupation", "genre"]
+    return data, dict(zip(("train", "valid", "test"), parts, strict=True)), fields
+
+
 @pytest.fixture
 def table(tmp_path, monkeypatch):
     """The columns that the driver stores for the peers, with fields of every kind but those of the training rows."""
@@ -709,6 +934,176 @@ def test_deepctr_takes_whatever_fields_are_described(table, monkeypatch):
     assert list(given["x"]) == [f.name for f in fields]
     assert "year" in given["x"]
     monkeypatch.delitem(sys.modules, "benchmarks.systems.deepctr")
+
+
+@pytest.fixture
+def columns(clicked, tmp_path):
+    from benchmarks.systems import protocol
+
+    return protocol.table(click_splits.write(tmp_path / "clicks.npz", "ml-100k", "random", 1))
+
+
+def peer(monkeypatch, module: str):
+    """Import a module of systems/ anew, with the stand-ins for its libraries, and forget it after the test."""
+    monkeypatch.delitem(sys.modules, f"benchmarks.systems.{module}", raising=False)
+    found = importlib.import_module(f"benchmarks.systems.{module}")
+    monkeypatch.setitem(sys.modules, f"benchmarks.systems.{module}", found)
+    return found
+
+
+def test_deepctr_stops_by_the_log_loss_of_the_validation_rows(clicked, columns, monkeypatch):
+    *_, fields = clicked
+    given = {}
+
+    class Model:
+        trainable_weights = ()
+
+        def __init__(self, columns, *_, **how):
+            given.update(columns=columns, how=how)
+
+        def compile(self, optimizer, loss, metrics):
+            given.update(rate=optimizer, loss=loss)
+
+        def fit(self, x, y, **how):
+            given.update(x=x, y=y, fit=how)
+
+        def predict(self, x, **_):
+            return x["uid"] / 1000
+
+    stand_in(
+        monkeypatch,
+        benchmarks__systems__deepctr={
+            "DeepFM": Model,
+            "SparseFeat": lambda name, rows, embedding_dim: ("one", name, rows, embedding_dim),
+            "VarLenSparseFeat": lambda column, maxlen, combiner: ("many", *column[1:], maxlen, combiner),
+            "keras": SimpleNamespace(
+                utils=SimpleNamespace(set_random_seed=int),
+                optimizers=SimpleNamespace(Adam=float),
+                callbacks=SimpleNamespace(EarlyStopping=lambda watched, **how: (watched, how)),
+            ),
+        },
+    )
+    deepctr = peer(monkeypatch, "deepctr_clicks")
+    request = run.ARCHITECTURE | {"seed": 1, "l2": 0.5, "dropout": 0.1, "learning_rate": 0.2, "epochs": 9}
+    predict, parameters = deepctr.fit(columns, request)
+    expected = {
+        "single": lambda f: ("one", f.name, f.size + 1, 16),
+        "multi": lambda f: ("many", f.name, f.size + 1, 16, f.slots, "mean"),
+    }
+    assert given["columns"] == [expected[f.kind](f) for f in fields]
+    how = {name: given["how"][name] for name in ("l2_reg_linear", "l2_reg_embedding", "dnn_dropout", "task")}
+    assert list(how.values()) == [0.5, 0.5, 0.1, "binary"]
+    assert (given["rate"], given["loss"]) == (0.2, "binary_crossentropy")
+    assert (given["y"] == columns["train_click"]).all()
+    assert (given["fit"]["validation_data"][1] == columns["valid_click"]).all()
+    (watched, stopping), *_ = given["fit"]["callbacks"]
+    assert (watched, stopping["mode"]) == ("val_binary_crossentropy", "min")
+    assert (stopping["patience"], stopping["restore_best_weights"]) == (3, True)
+    assert (predict("test") == columns["test_uid"] / 1000).all()
+    assert parameters == 0
+
+
+def test_fuxictr_gets_every_row_of_a_part_once_in_a_pass_and_knows_the_empty_slots(
+    clicked, columns, monkeypatch
+):
+    class Order(np.ndarray):
+        def split(self, size):
+            return [self[i : i + size] for i in range(0, len(self), size)]
+
+    class Map:
+        def __init__(self, *_):
+            self.features = {}
+
+        def get_num_fields(self):
+            return len(self.features)
+
+        def set_column_index(self):
+            pass
+
+    rng = np.random.default_rng(1)
+    stand_in(
+        monkeypatch,
+        torch={
+            "from_numpy": np.asarray,
+            "randperm": lambda n: rng.permutation(n).view(Order),
+            "arange": lambda n: np.arange(n).view(Order),
+        },
+        fuxictr={},
+        fuxictr__features={"FeatureMap": Map},
+        fuxictr__pytorch={},
+        fuxictr__pytorch__layers=dict.fromkeys(("FactorizationMachine", "FeatureEmbedding", "MLP_Block")),
+        fuxictr__pytorch__models={"BaseModel": object},
+        fuxictr__pytorch__torch_utils={"seed_everything": int},
+    )
+    fuxictr = peer(monkeypatch, "fuxictr")
+    *_, fields = clicked
+    described = fuxictr.described(columns, "folder", 16)
+    assert described.num_fields == len(fields)
+    for f in fields:
+        about = described.features[f.name]
+        assert about["vocab_size"] == f.size + 1
+        assert about["type"] == {"single": "categorical", "multi": "sequence"}[f.kind]
+        assert about.get("padding_idx") == (0 if f.kind == "multi" else None)
+    in_order, shuffled = (fuxictr.Batches(columns, "train", 100, shuffle) for shuffle in (False, True))
+    n = len(columns["train_click"])
+    for batches in (in_order, shuffled):
+        assert len(list(batches)) == len(batches) == -(-n // 100)
+        assert sorted(np.concatenate([batch["uid"] for batch in batches])) == sorted(
+            columns["train_uid"].ravel()
+        )
+    whole = {
+        name: np.concatenate([batch[name] for batch in in_order]) for name in (*described.features, "click")
+    }
+    assert (whole["genre"] == columns["train_genre"]).all()
+    assert (whole["mid"] == columns["train_mid"].ravel()).all()
+    assert (whole["click"] == columns["train_click"]).all()
+    one, two = ([batch["mid"].tolist() for batch in shuffled] for _ in range(2))
+    assert one != two
+
+
+def by_hand(values, clicks, keys, mean, smoothing):
+    """The mean over the values of a row of the smoothed rate of the rows that have the value."""
+    found = []
+    for row in keys:
+        of_values = [
+            (clicks[mine].sum() + smoothing * mean) / (mine.sum() + smoothing)
+            for value in row[row > 0]
+            for mine in [(values == value).any(axis=1)]
+        ]
+        found.append(np.mean(of_values))
+    return found
+
+
+def test_the_rates_of_lightgbm_are_smoothed_means_and_never_see_the_rows_own_click(columns, monkeypatch):
+    stand_in(monkeypatch, lightgbm={})
+    lightgbm = peer(monkeypatch, "lightgbm")
+    clicks = columns["train_click"].astype("float64")
+    values, held = lightgbm.grouped(columns, "train"), lightgbm.grouped(columns, "test")
+    total = lightgbm.tallies(values, clicks)
+    assert len(values) == 6 + 7
+    found = lightgbm.rates(held, total, 20.0)
+    assert found.shape == (len(columns["test_click"]), 26)
+    mean = clicks.mean()
+    for i, (ours, theirs) in enumerate(zip(values, held, strict=True)):
+        expected = by_hand(ours, clicks, theirs, mean, 20.0)
+        np.testing.assert_allclose(found[:, 2 * i], expected, rtol=1e-9)
+    pair = values[6]  # user and genre, as the fields stand
+    known = pair > 0
+    assert len(np.unique(pair[known])) == len(
+        np.unique(np.column_stack([np.broadcast_to(columns["train_uid"], known.shape)[known],
+                                   columns["train_genre"][known]]), axis=0)
+    )  # fmt: skip
+
+    inputs = lightgbm.out_of_fold(values, clicks, total, 20.0, seed=1)
+    row = 17
+    other = clicks.copy()
+    other[row] = 1 - other[row]
+    changed = lightgbm.out_of_fold(values, other, lightgbm.tallies(values, other), 20.0, seed=1)
+    np.testing.assert_allclose(changed[row], inputs[row], rtol=1e-12)
+    same_user = (columns["train_uid"] == columns["train_uid"][row]).ravel()
+    assert (changed[same_user, 0] != inputs[same_user, 0]).any()
+    unseen = [np.zeros((1, 1), int), *(np.full((1, 1), 10**6) for _ in values[1:])]
+    np.testing.assert_allclose(lightgbm.rates(unseen, total, 20.0)[0], [mean, 0.0] * 13)
 
 
 def test_myfm_takes_whatever_fields_of_users_and_films_are_described(table, monkeypatch):
