@@ -1597,7 +1597,10 @@ def trained_numbers(numbers: int, fitted: object) -> str:
         },
         within=1e-12,
     )
-    return "Nearly all numbers are in the tables, one row for each user and each film."
+    in_tables = rows * _width(fitted) / fitted.parameters
+    return (
+        f"The tables hold {in_tables:.0%} of these numbers: a weight and a vector for each value of a field."
+    )
 
 
 def _width(fitted: object) -> int:

@@ -1,6 +1,7 @@
 """The planted ratings of the page "Train it in the page": what they are drawn from, and what the page stores."""
 
 import json
+import re
 from itertools import combinations
 
 import numpy as np
@@ -96,3 +97,9 @@ def test_the_prose_tells_the_sizes_of_the_set():
     assert SIZES.tolist() == [30, 20, 4]
     assert "vector of two numbers" in text
     assert train.K == 2
+    settings = (FOLDER / "fm.js").read_text() + (FOLDER / "page.js").read_text()
+    batch = int(re.search(r"batch: size = (\d+)", settings)[1])
+    epochs = int(re.search(r"const LAST = (\d+); // epochs", settings)[1])
+    assert f"a single batch of {batch} rows. Twelve batches are an {{term}}`epoch`" in text
+    assert train.TRAIN / batch == 12
+    assert re.findall(r"(\d+) epochs", text) == [str(epochs)] * 2
