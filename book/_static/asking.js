@@ -1,7 +1,7 @@
 // Guess before the run. `asking.predict` and `asking.reveal` in a notebook leave a question and an answer as Markdown.
 // Here the question can be answered. Until there is a guess, or until the reader asks for it, the page holds back what
-// tells the answer: the outputs from the question to its answer, cells whose code states a claim, and after the answer
-// the next cells and the paragraph that reads them. Without JavaScript, and in print, all of it is there.
+// tells the answer: the outputs and the text from the question to its answer, cells whose code states a claim, and after
+// the answer the next cells and the paragraph that reads them. Without JavaScript, and in print, all of it is there.
 (() => {
   const BETWEEN = Node.DOCUMENT_POSITION_FOLLOWING;
   const METRICS = 110; // the state in which MathJax measures, before it sets
@@ -79,16 +79,18 @@
     const [own, last] = [question, answer].map((element) => element.closest(".cell"));
     const then = Number(answer.dataset.then ?? 1);
     const rest = then ? following(last, then) : [];
-    const cells = [...document.querySelectorAll(".cell")].filter((cell) =>
-      own.compareDocumentPosition(cell) & BETWEEN && cell.compareDocumentPosition(last) & BETWEEN);
+    const between = (element) => own.compareDocumentPosition(element) & BETWEEN
+      && element.compareDocumentPosition(last) & BETWEEN && !element.contains(last);
+    const cells = [...document.querySelectorAll(".cell")].filter(between);
+    const text = [...own.parentElement.children].filter((part) => !part.matches(".cell") && between(part));
     const runs = cells.filter(code).map((cell) => (tells(cell) ? cell : cell.querySelector(".cell_output")))
       .filter((part) => part);
-    const held = [...runs, ...cells.filter((cell) => !code(cell)), last, ...rest];
+    const held = [...runs, ...cells.filter((cell) => !code(cell)), ...text, last, ...rest];
     question.id = `ask-${name}`;
     words.id = `${question.id}-words`;
     const notes = runs.map((part, i) => {
       const what = part.matches(".cell") ? ["the code", "its output"] : ["the output"];
-      if (i === runs.length - 1 && rest.length) what.push("what the page says about it");
+      if (i === runs.length - 1 && (text.length || rest.length)) what.push("what the page says about it");
       const note = node("p", { class: "ask-note" }, node("a", { href: `#${question.id}` }, "Guess first"),
         `, then ${AND.format(what)} ${what.length > 1 ? "appear" : "appears"} here.`);
       part.before(note);
