@@ -22,8 +22,14 @@ def runs() -> pd.DataFrame:
 @pytest.fixture
 def page(visit):
     with visit(PAGE) as page:
+        without_guessing(page)
         yield page
         assert page.problems == []
+
+
+def without_guessing(page) -> None:
+    """Show what the question at the top of the page holds back: the chart and the tables."""
+    page.locator("#ask-most-of-four").get_by_role("button", name="Show without guessing").click()
 
 
 def choose(page, **columns: str) -> None:
@@ -132,6 +138,7 @@ def test_it_works_from_a_file_and_on_a_phone(browser, html):
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto((html / PAGE).as_uri())
+    without_guessing(page)
     choose(page, across="val_rmse", up="best_epoch", colour="n_weights")
     chart = page.locator(".gallery-chart")
     chart.scroll_into_view_if_needed()
@@ -151,6 +158,19 @@ def test_it_works_from_a_file_and_on_a_phone(browser, html):
     assert overlaps == []
     assert problems == []
     page.close()
+
+
+def test_the_chart_waits_for_the_guess_and_then_fills_its_frame(visit):
+    with visit(PAGE) as page:
+        chart = page.locator(".gallery-chart")
+        assert not chart.is_visible()
+        page.locator("#ask-most-of-four .ask-choice").first.click()
+        chart.scroll_into_view_if_needed()
+        page.wait_for_function("document.querySelector('.gallery-chart').clientWidth > 300")
+        assert chart.bounding_box()["width"] == pytest.approx(
+            page.locator(".gallery-up").bounding_box()["width"], abs=1
+        )
+        assert page.problems == []
 
 
 def test_without_javascript_the_figure_and_the_table_stay(visit):
