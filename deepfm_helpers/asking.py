@@ -3,7 +3,8 @@
 `predict` stands in the cell before, `reveal` in a cell after the run. Both show Markdown. On the rendered page
 ``book/_static/asking.js`` makes the question answerable. Until there is a guess, or until the reader asks for it, it
 holds back what tells the answer: the outputs and the text between the two, cells whose code states a claim, and, after
-the answer, the next cells and the paragraph that reads them. In Jupyter, without JavaScript and in print nothing is held back.
+the answer, the next cells and the paragraph that reads them. In Jupyter, without JavaScript and in print nothing is
+held back.
 
 A cell tagged ``remove-input``, before the run::
 
