@@ -54,7 +54,7 @@ notebook, of a page's script or of a record. `make mutants` applies the sabotage
 project, and runs the check that could notice it. A sabotage counts as caught if the check passes without it and one of
 the check's tests fails with it. The list is `tests/sabotages.py`.
 
-A run of the whole list writes this page. The last column gives the seconds after which the test had failed.
+A run of the whole list writes this page.
 """
 
 
@@ -67,12 +67,11 @@ class Outcome(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Whether a sabotage was caught: by which test, None if by none; why not; and after how many seconds."""
+    """Whether a sabotage was caught: by which test, None if by none; and why not."""
 
     sabotage: Sabotage
     by: str | None
     why_not: str
-    seconds: float
 
 
 def problems(sabotages: Sequence[Sabotage], root: Path) -> list[str]:
@@ -216,15 +215,15 @@ def outcome(report: Path) -> Outcome:
     return Outcome(passed, failed, wrong)
 
 
-def judge(sabotage: Sabotage, clean: Outcome, sabotaged: Outcome, seconds: float) -> Verdict:
+def judge(sabotage: Sabotage, clean: Outcome, sabotaged: Outcome) -> Verdict:
     """Judge by what the check said without the sabotage and with it."""
     if clean.failed or clean.wrong or not clean.passed:
         said = "; ".join([*clean.failed, *clean.wrong]) or "no test"
-        return Verdict(sabotage, None, f"its check does not pass on the clean copy: {said}", seconds)
+        return Verdict(sabotage, None, f"its check does not pass on the clean copy: {said}")
     if not sabotaged.failed:
         said = "; ".join(sabotaged.wrong) or f"{sabotaged.passed} tests pass"
-        return Verdict(sabotage, None, f"no test fails: {said}", seconds)
-    return Verdict(sabotage, sabotaged.failed[0], "", seconds)
+        return Verdict(sabotage, None, f"no test fails: {said}")
+    return Verdict(sabotage, sabotaged.failed[0], "")
 
 
 def of_one_check(
@@ -241,9 +240,8 @@ def of_one_check(
                 clean = run(check, without)
             copy(root, folder := Path(scratch, "sabotaged"))
             apply(sabotage, folder)
-            started = time.monotonic()
             sabotaged = run(check, folder)
-        yield judge(sabotage, clean, sabotaged, time.monotonic() - started)
+        yield judge(sabotage, clean, sabotaged)
 
 
 def shuffled(checks: Sequence[str], commit: str) -> list[str]:
@@ -253,11 +251,8 @@ def shuffled(checks: Sequence[str], commit: str) -> list[str]:
 
 def table(verdicts: Iterable[Verdict]) -> str:
     """Return the page of the appendix."""
-    rows = ["| Sabotage | File | Caught by | Seconds |", "|---|---|---|---:|"]
-    rows += [
-        f"| {v.sabotage.name} | `{v.sabotage.file}` | {_in_words(v)} | {max(1, round(v.seconds))} |"
-        for v in verdicts
-    ]
+    rows = ["| Sabotage | File | Caught by |", "|---|---|---|"]
+    rows += [f"| {v.sabotage.name} | `{v.sabotage.file}` | {_in_words(v)} |" for v in verdicts]
     return "\n".join([HEAD, *rows, "", f"**{len(rows) - 2} of {len(rows) - 2} caught**", ""])
 
 
