@@ -41,7 +41,9 @@ def columns(field):
 
 
 def test_every_class_of_fields_is_among_those_tested():
-    assert {type(f).__name__ for f in ALL.values()} == set(features._CLASSES) == {
+    # The fields of your own data have tests of their own, in test_own.py.
+    known = {name for name, c in features._CLASSES.items() if ".own." not in c.__module__}
+    assert {type(f).__name__ for f in ALL.values()} == known == {
         "Feature", "Year", "Cross", "Day", "SinceFirst", "Stretch"
     }  # fmt: skip
     assert {f.kind for f in ALL.values()} == set(features.KINDS)
