@@ -1,6 +1,6 @@
 // What scrolls sideways can be reached and scrolled with the keyboard.
 function reachWhatScrolls() {
-  const boxes = ".bd-content :is(div.math, pre, .cell_output, .pst-scrollable-table-container)";
+  const boxes = ".bd-content :is(div.math, pre, .cell_output, .output, .pst-scrollable-table-container)";
   for (const box of document.querySelectorAll(boxes)) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   }
@@ -9,6 +9,7 @@ addEventListener("load", async () => {
   await window.MathJax?.startup?.promise;
   reachWhatScrolls();
   addEventListener("resize", reachWhatScrolls);
+  addEventListener("toggle", reachWhatScrolls, true); // what a fold has hidden had no width
 });
 
 // What a click shows is said by the words on it, also to who hears the page.
