@@ -419,7 +419,8 @@ def test_a_deepfm_of_the_book_learns_from_such_a_table(tmp_path):
     train, validation, test = own.split()
     fields = own.fields(train)
     assert [type(f) for f in fields[2:]] == [features.Feature, Listed, Scaled, Hashed]
-    classes = {c for c in features._CLASSES.values() if ".own." in c.__module__}  # test_fields.py has the others
+    # test_fields.py has the other classes.
+    classes = {c for c in features._CLASSES.values() if ".own." in c.__module__}
     assert classes == {type(f) for f in fields} - {features.Feature}
     training.set_seed(1)
     *_, model = models.deep_fm_model(features=fields, k=4, mean_rating=float(train.rating.mean()))
