@@ -1,15 +1,16 @@
-// What scrolls sideways can be reached and scrolled with the keyboard.
-function reachWhatScrolls() {
+// What scrolls sideways can be reached and scrolled with the keyboard: looked at whenever a box changes its size
+// (a window, a fold, a sheet of paper, a formula that is set), for the theme takes from the keyboard what fits at load.
+addEventListener("DOMContentLoaded", () => {
+  const sizes = new ResizeObserver((changes) => {
+    for (const { target } of changes) if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+  });
   const boxes = ".bd-content :is(div.math, pre, .cell_output, .output, .pst-scrollable-table-container)";
-  for (const box of document.querySelectorAll(boxes)) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-  }
-}
-addEventListener("load", async () => {
-  await window.MathJax?.startup?.promise;
-  reachWhatScrolls();
-  addEventListener("resize", reachWhatScrolls);
-  addEventListener("toggle", reachWhatScrolls, true); // what a fold has hidden had no width
+  const watch = () => document.querySelectorAll(boxes).forEach((box) => sizes.observe(box));
+  watch();
+  addEventListener("load", async () => {
+    await window.MathJax?.startup?.promise;
+    watch();
+  });
 });
 
 // What a click shows is said by the words on it, also to who hears the page.

@@ -97,6 +97,13 @@ THIN_OUT = """() => {
 }"""
 
 
+FRAMES = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"""
+
+OUT_OF_REACH = """() => [...document.querySelectorAll(".bd-content pre")]
+  .filter(box => box.scrollWidth > box.clientWidth && box.tabIndex < 0)
+  .map(box => box.textContent.slice(0, 80))"""
+
+
 @pytest.fixture(scope="module", params=PAGES)
 def page(request, visit):
     """A page, open on a desk in light colours; the tests below look at it one after the other."""
@@ -184,11 +191,21 @@ def test_its_folded_parts_are_named_by_the_words_on_them(page):
     assert page.locator("details > summary[aria-label]").count() == 0
 
 
+def test_what_scrolls_is_reached_by_keyboard_after_a_print_too(page):
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('resize'))")
+    page.wait_for_timeout(400)  # the theme looks again 0.3 s after a window changed
+    page.emulate_media(media="screen")
+    page.evaluate(FRAMES)
+    assert page.evaluate(OUT_OF_REACH) == []
+
+
 def test_it_is_accessible(page):
     page.emulate_media(reduced_motion="reduce")  # what fades in has no contrast yet
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
     page.evaluate(THIN_OUT)
     page.evaluate("Promise.all(document.getAnimations().map(animation => animation.finished))")
+    page.evaluate(FRAMES)
     assert _barriers(page, WCAG) == ""
 
 
