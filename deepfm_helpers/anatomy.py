@@ -22,7 +22,7 @@ import numpy as np
 PART_LAYERS = {"first_order": "fm_1d_output", "second_order": "fm_2d_output", "deep": "deep_output"}
 """The layers of the three parts of a DeepFM score, by part, in the order in which the post concatenates them."""
 
-SUM, SCORE = "sum_of_parts", "deepfm_output"
+SUM, SCORE, PROBABILITY = "sum_of_parts", "deepfm_output", "probability"
 VECTORS, LAID_END_TO_END = "concat_embed_2d", "flat_embed_2d"
 BETWEEN = "pairs_between_fields"
 
@@ -60,7 +60,10 @@ class Terms(NamedTuple):
 
 
 class Head(NamedTuple):
-    """How the parts become a score: by part the weight that multiplies it, the constant in stars, and the layer."""
+    """How the parts become a score: by part the weight that multiplies it, the constant, and the layer.
+
+    The constant and the score are in stars, or, with the task "click", in log-odds.
+    """
 
     weights: dict[str, float]
     constant: float
@@ -160,6 +163,17 @@ def head(model) -> Head:
     names = list(parts(model))
     weights = kernel[0][:, 0] if kernel else np.ones(len(names))
     return Head(dict(zip(names, weights.tolist(), strict=True)), float(np.ravel(constant)[0]), layers[SCORE])
+
+
+def task(model) -> str:
+    """Returns what a model predicts: "click", the probability of a 1, if it holds a layer `PROBABILITY`; or "rating"."""
+    layers = list(getattr(model, "layers", ()))
+    while layers:
+        layer = layers.pop()
+        if layer.name == PROBABILITY:
+            return "click"
+        layers += getattr(layer, "layers", ())  # of a model inside the model
+    return "rating"
 
 
 def _layers(model) -> dict:

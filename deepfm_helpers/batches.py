@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from deepfm_helpers._keras import keras
 from deepfm_helpers.processes import Share
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Rows that are read while a model trains on them."""
+
+    def digests(self) -> Mapping[str, str]:
+        """Returns what tells these rows from others, under names for messages."""
+
+    def batches(self, batch_size: int, seed: int | None, share: Share):
+        """Returns the rows in batches: an object with the attributes `seed` and `epoch` and the method `dataset`.
+
+        They mean what they mean in `Batches`.
+        """
 
 
 class Batches:

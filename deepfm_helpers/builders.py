@@ -44,19 +44,31 @@ def without(*names: str, build: Build = deep_fm) -> Build:
 
 @keras.saving.register_keras_serializable(package="deepfm_helpers")
 class MeanOfBranches(keras.layers.Layer):
-    """The mean of several predictions, which adds their mean square distance from it to the loss.
+    """The mean of several scores, which adds to the loss what makes each branch learn as if it were alone.
 
-    The squared error of the mean and this distance together are the mean of the squared errors of the branches (Krogh
-    and Vedelsby 1995; equation eq-branches, chapter 11): each branch learns as if it were alone.
+    For ratings this is the mean square distance of the scores from their mean: with the squared error of the mean it is
+    the mean of the squared errors of the branches (Krogh and Vedelsby 1995; equation eq-branches, chapter 11). For
+    clicks, of whose log-odds a row's log-loss is the softplus less a product with the target, it is the mean softplus
+    less the softplus of the mean.
 
     Input shape: a list of tensors (batch, 1). Output shape: (batch, 1).
     """
 
+    def __init__(self, task: str = "rating", **kwargs):
+        super().__init__(**kwargs)
+        self.task = task
+
     def call(self, branches):
         stacked = ops.stack(branches)
         mean = ops.mean(stacked, axis=0)
-        self.add_loss(ops.mean(ops.square(stacked - mean)))
+        if self.task == "click":
+            self.add_loss(ops.mean(ops.mean(ops.softplus(stacked), axis=0) - ops.softplus(mean)))
+        else:
+            self.add_loss(ops.mean(ops.square(stacked - mean)))
         return mean
+
+    def get_config(self):
+        return super().get_config() | {"task": self.task}
 
     def compute_output_shape(self, shapes):
         return tuple(shapes[0])
@@ -73,7 +85,7 @@ def branched(n: int) -> Build:
         n: how many branches.
 
     Returns:
-        A `build` for `recipes.fit`. Its arguments are `features`, `k`, `dnn_dim`, `dnn_dr`, `mean_rating`,
+        A `build` for `recipes.fit`. Its arguments are `features`, `k`, `dnn_dim`, `dnn_dr`, `task`, `mean_rating`,
         `embedding_spread` and `table_l2` of `models.deep_fm_model`; `k` and `dnn_dim` are those of one branch.
 
     Raises:
@@ -88,7 +100,8 @@ def branched(n: int) -> Build:
         k: int = 16,
         dnn_dim: Sequence[int] = (64, 32),
         dnn_dr: float = 0.2,
-        mean_rating: float = 0.0,
+        task: str = "rating",
+        mean_rating: float | None = None,
         embedding_spread: float | None = 0.01,
         table_l2: Mapping[str, float] | None = None,
     ) -> keras.Model:
@@ -99,6 +112,7 @@ def branched(n: int) -> Build:
         share = {name: factor / n for name, factor in (table_l2 or {}).items()}
         narrow = [field for field in features if not field.wide]
         read = [x for x, field in zip(inputs, features, strict=True) if not field.wide]
+        constant = Offset(models.start_of(task, mean_rating), name=anatomy.SCORE)
         predictions = []
         for number in range(1, n + 1):
             x = models.define_input_layers(narrow)
@@ -107,7 +121,11 @@ def branched(n: int) -> Build:
             both = keras.layers.Add()([second_order, deep])
             branch = keras.Model(x, both, name=f"branch_{number}")
             predictions.append(keras.layers.Add()([first_order, branch(read)]))
-        score = Offset(mean_rating, name=anatomy.SCORE)(MeanOfBranches()(predictions))
-        return keras.Model(inputs, score)
+        if task == "click":  # what a branch adds to the loss depends on the constant, too
+            predictions = [constant(prediction) for prediction in predictions]
+            score = MeanOfBranches(task)(predictions)
+        else:
+            score = constant(MeanOfBranches()(predictions))
+        return keras.Model(inputs, models.predicted(score, task))
 
     return in_branches

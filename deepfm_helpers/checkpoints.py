@@ -33,26 +33,36 @@ from deepfm_helpers import processes
 from deepfm_helpers._keras import keras
 from deepfm_helpers.files import only_one, write_whole
 
-COLUMNS = ["epoch", "loss", "rmse", "val_loss", "val_rmse", "seconds"]
+METRICS = {"rating": "rmse", "click": "log_loss"}
+"""By task the name of the error that a history shows and that chooses the best epoch."""
 
 
 def history(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
     """Returns the finished epochs as a table, one row each."""
-    return pd.DataFrame(rows).reindex(columns=[c for c in COLUMNS if rows and c in rows[0]])
+    return pd.DataFrame(rows).reindex(columns=next((c for c in _columns() if rows and set(c) <= set(rows[0])), ()))
 
 
 def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
-    """Returns the epoch, from 1, with the lowest validation RMSE; without validation rows the last one.
+    """Returns the epoch, from 1, with the lowest validation error (see `METRICS`); without validation rows the last one.
 
     The lowest `val_loss` would not do: Keras adds the penalties of `table_l2` to it.
     """
-    if not rows or "val_rmse" not in rows[0]:
-        return len(rows)
-    return 1 + int(np.argmin([row["val_rmse"] for row in rows]))
+    decisive = next((f"val_{m}" for m in METRICS.values() if rows and f"val_{m}" in rows[0]), None)
+    return len(rows) if decisive is None else 1 + int(np.argmin([row[decisive] for row in rows]))
 
 
-def describe_run(model: keras.Model, arguments: Mapping, data: Mapping[str, np.ndarray]) -> dict:
+def _columns() -> Iterator[list[str]]:
+    """Yields the columns that a history can have, those with validation rows first."""
+    for error in METRICS.values():
+        yield ["epoch", "loss", error, "val_loss", f"val_{error}", "seconds"]
+    for error in METRICS.values():
+        yield ["epoch", "loss", error, "seconds"]
+
+
+def describe_run(model: keras.Model, arguments: Mapping, data: Mapping[str, np.ndarray | str]) -> dict:
     """Describes a run, to tell it from others, in JSON values: arguments, digests of the arrays, layers of the model.
+
+    In place of an array, `data` can hold its digest.
 
     Raises:
         ValueError: an argument is neither a number nor an object with a `get_config`.
@@ -60,7 +70,7 @@ def describe_run(model: keras.Model, arguments: Mapping, data: Mapping[str, np.n
     fixed = {f"{i} {re.sub(r'_[0-9]+/', '/', w.path)}": w for i, w in enumerate(model.non_trainable_weights)}
     run = {
         "arguments": {name: _plain(name, value) for name, value in arguments.items()},
-        "data": {name: _digest(array) for name, array in data.items()},
+        "data": {name: rows if isinstance(rows, str) else _digest(rows) for name, rows in data.items()},
         "model": _layers_of(model)
         | {f"fixed weights {name}": _digest(keras.ops.convert_to_numpy(w)) for name, w in fixed.items()},
     }
@@ -206,7 +216,7 @@ class TrainingFolder:
         """Returns the rows of the history before the first damaged one, and the place of the damage."""
         header, *lines = self.history.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
         names = header.split(",")
-        if not (set(names) == set(COLUMNS) or set(names) == {c for c in COLUMNS if "val" not in c}):
+        if set(names) not in map(set, _columns()):
             return [], ["history.csv, line 1"]
         rows = []
         for epoch, line in enumerate(lines, 1):

@@ -2,10 +2,14 @@
 
 The functions carry the post's names and accept its positional arguments. Their defaults are the book's choices;
 `AS_PUBLISHED` holds the arguments that reproduce the post.
+
+With `task="click"` the same models predict the probability of a 1: their score, the sum of the parts, is in log-odds,
+and a sigmoid is taken of it, once. With `task="rating"` the score is in stars.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from deepfm_helpers import anatomy
@@ -22,6 +26,9 @@ from deepfm_helpers.layers import (
 )
 
 layers = keras.layers
+
+TASKS = ("rating", "click")
+"""What a model can predict: stars, or the probability of a 1."""
 
 PARTS = tuple(anatomy.PART_LAYERS)
 """The three parts of a DeepFM score, in the order in which the post concatenates them."""
@@ -96,7 +103,7 @@ def fm_1d(
             "first_order" is for the weights of all other fields.
 
     Returns:
-        Tensor (None, 1), in stars.
+        Tensor (None, 1), in stars or log-odds.
 
     Raises:
         ValueError: neither sizes nor features are given, or `table_l2` names no field.
@@ -133,7 +140,7 @@ def fm_2d(
         k: length of the vectors.
 
     Returns:
-        The sum in stars, a tensor (None, 1), which includes the pairs inside a field with pooling "multi_hot"; and the
+        The sum, a tensor (None, 1) in stars or log-odds, which includes the pairs inside a field with pooling "multi_hot"; and the
         vectors, (None, p, k), one for each field that is not wide, which the deep part shares.
 
     Raises:
@@ -175,7 +182,7 @@ def deep_part(
         weight_l2: penalty on the squares of the layers' weights.
 
     Returns:
-        Tensor (None, 1), in stars.
+        Tensor (None, 1), in stars or log-odds.
     """
     y_dnn = layers.Flatten(name=anatomy.LAID_END_TO_END)(embed_2d)
     for i, h in enumerate(dnn_dim):
@@ -206,7 +213,8 @@ def deep_fm_model(
     dnn_dr: float = 0.2,
     *,
     features: Sequence[Feature] | None = None,
-    mean_rating: float = 0.0,
+    task: str = "rating",
+    mean_rating: float | None = None,
     head: str = "sum",
     parts: Sequence[str] = PARTS,
     numeric_bias: bool = False,
@@ -222,7 +230,9 @@ def deep_fm_model(
         n_uid, n_mid, n_genre: largest ids of the post's fields, when `features` is not given.
         k, dnn_dim, dnn_dr: see `fm_2d` and `deep_part`.
         features: field descriptions, see `features.describe`.
-        mean_rating: start of the constant of the score, in stars. The post: 0.
+        task: "rating", or "click" for targets 0 and 1.
+        mean_rating: start of the constant of the score. For ratings a number of stars (None: 0, as in the post); for
+            clicks the share of ones, at whose log-odds the constant starts (None: one half).
         head: "sum" adds the three parts and w0 (equation eq-deepfm); "dense" weights them first (the post).
         parts: which of first_order, second_order and deep enter the score (chapter 9 leaves one out).
         numeric_bias, embedding_spread, l2: see `fm_1d` and `fm_2d`.
@@ -230,10 +240,12 @@ def deep_fm_model(
         dropout_on_embeddings, deep_activation: see `deep_part`.
 
     Returns:
-        fm_model_1d, fm_model_2d, deep_model, deep_fm_model; each maps the inputs to (None, 1).
+        fm_model_1d, fm_model_2d, deep_model, deep_fm_model; each maps the inputs to (None, 1): the parts to stars or
+        log-odds, the whole to stars or a probability.
 
     Raises:
-        ValueError: `head` or `parts` is unknown, or see `fm_1d`.
+        ValueError: `task`, `head` or `parts` is unknown; for clicks `mean_rating` is not between 0 and 1; or see
+            `fm_1d`.
     """
     features = _features(features, n_uid, n_mid, n_genre)
     inputs = define_input_layers(features)
@@ -257,7 +269,7 @@ def deep_fm_model(
     chosen = [y for name, y in zip(PARTS, (y_fm_1d, y_fm_2d, y_dnn), strict=True) if name in parts]
     if len(chosen) != len(parts) or not parts:
         raise ValueError(f"parts = {parts!r}: choose from {', '.join(PARTS)}")
-    y = _head(chosen, head, mean_rating)
+    y = _head(chosen, head, task, mean_rating)
     return tuple(keras.Model(inputs, output) for output in (y_fm_1d, y_fm_2d, y_dnn, y))
 
 
@@ -265,7 +277,8 @@ def fm_model(
     features: Sequence[Feature],
     k: int = 16,
     *,
-    mean_rating: float = 0.0,
+    task: str = "rating",
+    mean_rating: float | None = None,
     embedding_spread: float | None = 0.01,
     l2: float = 0.0,
     table_l2: Mapping[str, float] | None = None,
@@ -275,17 +288,17 @@ def fm_model(
     With uid and mid as its only fields it is matrix factorization with biases. `k=0` leaves out the pairs.
 
     Args:
-        features, k, mean_rating, embedding_spread, l2, table_l2: see `deep_fm_model`.
+        features, k, task, mean_rating, embedding_spread, l2, table_l2: see `deep_fm_model`.
 
     Returns:
-        A model from the inputs to the score (None, 1), in stars.
+        A model from the inputs to stars or a probability, (None, 1).
     """
     inputs = define_input_layers(features)
     shared = {"features": features, "embedding_spread": embedding_spread, "l2": l2, "table_l2": table_l2}
     parts = [fm_1d(inputs, **shared)]
     if k:
         parts.append(fm_2d(inputs, k=k, **shared)[0])
-    return keras.Model(inputs, _head(parts, "sum", mean_rating))
+    return keras.Model(inputs, _head(parts, "sum", task, mean_rating))
 
 
 def wide_deep_model(
@@ -295,7 +308,8 @@ def wide_deep_model(
     dnn_dim: Sequence[int] = (64, 32),
     dnn_dr: float = 0.2,
     *,
-    mean_rating: float = 0.0,
+    task: str = "rating",
+    mean_rating: float | None = None,
     embedding_spread: float | None = 0.01,
     table_l2: Mapping[str, float] | None = None,
 ) -> keras.Model:
@@ -306,10 +320,10 @@ def wide_deep_model(
     Args:
         features: fields of both sides.
         crosses: crossed fields for the wide side alone, see `features.cross`.
-        k, dnn_dim, dnn_dr, mean_rating, embedding_spread, table_l2: see `deep_fm_model`.
+        k, dnn_dim, dnn_dr, task, mean_rating, embedding_spread, table_l2: see `deep_fm_model`.
 
     Returns:
-        A model from the inputs to the score (None, 1), in stars.
+        A model from the inputs to stars or a probability, (None, 1).
     """
     everything = [*features, *crosses]
     inputs = define_input_layers(everything)
@@ -317,7 +331,7 @@ def wide_deep_model(
     wide = fm_1d(inputs, features=everything, **shared)
     _, embed_2d = fm_2d(inputs[: len(features)], k=k, features=features, **shared)
     deep = deep_part(embed_2d, dnn_dim, dnn_dr, weight_l2=(table_l2 or {}).get("deep", 0.0))
-    return keras.Model(inputs, _head([wide, deep], "sum", mean_rating))
+    return keras.Model(inputs, _head([wide, deep], "sum", task, mean_rating))
 
 
 def _features(features, n_uid, n_mid, n_genre) -> Sequence[Feature]:
@@ -396,13 +410,38 @@ def _embed(
     return pooled, raw
 
 
-def _head(parts: list, head: str, mean_rating: float):
-    """Makes one score of the parts, (None, 1)."""
+def _head(parts: list, head: str, task: str, mean_rating: float | None):
+    """Makes one score of the parts, (None, 1), and of the score what the task asks for."""
+    if task not in TASKS:
+        raise ValueError(f"task = {task!r}: choose {' or '.join(map(repr, TASKS))}")
+    constant = start_of(task, mean_rating)
     if head == "sum":
-        join, output = layers.Add(name=anatomy.SUM), Offset(mean_rating, name=anatomy.SCORE)
+        join, output = layers.Add(name=anatomy.SUM), Offset(constant, name=anatomy.SCORE)
     elif head == "dense":
-        start = keras.initializers.Constant(mean_rating)
+        start = keras.initializers.Constant(constant)
         join, output = layers.Concatenate(), layers.Dense(1, bias_initializer=start, name=anatomy.SCORE)
     else:
         raise ValueError(f"head = {head!r}: choose 'sum' or 'dense'")
-    return output(join(parts) if len(parts) > 1 else parts[0])
+    return predicted(output(join(parts) if len(parts) > 1 else parts[0]), task)
+
+
+def start_of(task: str, mean_rating: float | None) -> float:
+    """Returns at which score a model starts that predicts the mean of its training rows, in stars or log-odds.
+
+    Raises:
+        ValueError: for clicks, the mean is not between 0 and 1.
+    """
+    if task == "rating":
+        return 0.0 if mean_rating is None else mean_rating
+    share = 0.5 if mean_rating is None else float(mean_rating)
+    if not 0 < share < 1:
+        raise ValueError(
+            f"mean_rating = {mean_rating}: with the task 'click' it is the share of ones among the training rows, "
+            "above 0 and below 1"
+        )
+    return math.log(share / (1 - share))
+
+
+def predicted(score, task: str):
+    """Returns what a model of the task predicts, a tensor like the score: the score itself, or its sigmoid."""
+    return layers.Activation("sigmoid", name=anatomy.PROBABILITY)(score) if task == "click" else score

@@ -5,9 +5,10 @@ A recipe is a dict of sections; each section but the last two is a dict of argum
 - `describe`: arguments of `features.describe`.
 - `history` and `stretches`: arguments of `history.describe` and `history.stretches`; without these sections the model
   has no such fields.
-- `model`: arguments of `models.deep_fm_model`; "train" for `mean_rating` means the mean of the training rows.
-- `penalty`: λ by name, in units of one rating: λ ‖table‖² is added to the sum of the squared errors of all
-  training rows (equation eq-prior). A prior of variance τ² on the entries and noise of variance σ² give λ = σ² / τ².
+- `model`: arguments of `models.deep_fm_model`; "train" for `mean_rating` means the mean of the training rows. The
+  recipe of a model of clicks names the `task` here, unless the data does.
+- `penalty`: λ by name, in units of one rating: λ ‖table‖² is added to the sum of the squared errors, or log-losses,
+  of all training rows (equation eq-prior). A prior of variance τ² on the entries and noise of variance σ² give λ = σ² / τ².
   Each field has a λ of its own (`features.Feature.penalty`), in place of which the section can name another.
   "first_order" is the λ for the first-order weights of all fields (0 if it is not named), "fields" a λ for every field
   that is not named, and "times" a factor on every λ. "deep", for the weights of the network, has another unit:
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers import evaluation, features, history, models, training
+from deepfm_helpers import anatomy, builders, checkpoints, evaluation, features, history, models, training
 from deepfm_helpers._keras import keras
 
 Recipe = Mapping[str, object]
@@ -114,12 +115,14 @@ class Fitted:
         fields: the fields of the model, in the order of its inputs.
         history: what `training.train` returned.
         seconds: time for fields, model and training.
+        range: lowest and highest possible prediction: stars, or 0 and 1 for clicks.
     """
 
     model: keras.Model
     fields: Sequence[features.Feature]
     history: pd.DataFrame
     seconds: float
+    range: tuple[float, float]
 
     @property
     def parameters(self) -> int:
@@ -127,9 +130,9 @@ class Fitted:
         return sum(int(np.prod(weight.shape)) for weight in self.model.trainable_weights)
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
-        """Returns the scores of joined rows, clipped to 1 … 5 stars, float32 (n,)."""
+        """Returns predictions for joined rows, clipped to `range`, float32 (n,)."""
         x = [field.encode(rows) for field in self.fields]
-        return np.clip(evaluation.predict(self.model, x), 1.0, 5.0)
+        return np.clip(evaluation.predict(self.model, x), *self.range)
 
 
 def fit(recipe: Recipe, data, rows: pd.DataFrame, seed: int, build: Callable | None = None) -> Fitted:
@@ -161,7 +164,7 @@ def members(
 
     Args:
         recipe: see the beginning of this module.
-        data: a `datasets.MovieLens`.
+        data: a `datasets.MovieLens`, or an `own.data.OwnData`, whose fields are those that its layout names.
         rows: joined training rows. With the `selection` "best epoch" (the default) the recipe's split takes validation
             rows from them, and the weights of the best epoch are kept; "refit" then trains again on all rows, for as
             many epochs; "all rows" trains on all rows for the recipe's epochs.
@@ -190,32 +193,35 @@ def _members(recipe, selection, data, rows, seeds, build) -> Iterator[Fitted]:
         epochs = None
         if selection != "all rows":
             kept, valid = features.split_rows(rows, seed=seed, **recipe["split"])
-            model, fields, log = _train(recipe, _fields(recipe, data, kept), kept, valid, seed, build)
-            epochs = int(log.val_rmse.argmin()) + 1
+            model, fields, log = _train(recipe, data, _fields(recipe, data, kept), kept, valid, seed, build)
+            epochs = checkpoints.best_epoch(log.to_dict("records"))
         if selection != "best epoch":
             of_all_rows = of_all_rows or _fields(recipe, data, rows)
-            model, fields, log = _train(recipe, of_all_rows, rows, None, seed, build, epochs)
-        yield Fitted(model, fields, log, time.perf_counter() - started)
+            model, fields, log = _train(recipe, data, of_all_rows, rows, None, seed, build, epochs)
+        possible = (0.0, 1.0) if anatomy.task(model) == "click" else getattr(data, "range", (1.0, 5.0))
+        yield Fitted(model, fields, log, time.perf_counter() - started, possible)
 
 
 def _fields(recipe, data, rows) -> tuple[features.Feature, ...]:
     """Describes the fields of a recipe that do not depend on a seed."""
-    fields = features.describe(data, **recipe.get("describe", {}))
+    own = getattr(data, "fields", None)  # of a table of one's own
+    fields = own(rows) if own else features.describe(data, **recipe.get("describe", {}))
     return fields + history.describe(data, rows, **recipe["history"]) if "history" in recipe else fields
 
 
-def _train(recipe, fields, rows, valid, seed, build, stop_after=None):
+def _train(recipe, data, fields, rows, valid, seed, build, stop_after=None):
     training.set_seed(seed)
     named = {field.name: field for field in fields}
     if "stretches" in recipe:
         fields += history.stretches(rows, seed=seed, **recipe["stretches"])
     fields += tuple(features.cross(named[a], named[b]) for a, b in recipe.get("crosses", ()))
-    options = dict(recipe["model"])
+    options = {"task": data.task} if getattr(data, "task", "rating") != "rating" else {}
+    options |= recipe["model"]
     if options.get("mean_rating") == "train":
         options["mean_rating"] = float(rows.rating.mean())
     if (penalty := recipe.get("penalty")) is not None:
         options["table_l2"] = _factors(penalty, fields, len(rows))
-    model = (build or _deep_fm)(features=fields, **options)
+    model = (build or builders.deep_fm)(features=fields, **options)
     asked = dict(recipe["training"])
     steps = max(round(len(rows) / asked["batch_size"]), min(100, len(rows) // 16))
     # All batches have about the same size: a last batch of a few rows would make a wild step.
@@ -242,10 +248,6 @@ def _factors(penalty: Mapping[str, float], fields: Sequence[features.Feature], n
             f"choose from {', '.join(own)}, fields, times and deep"
         )
     return {name: times * value / n for name, value in (own | asked).items()} | {"deep": deep}
-
-
-def _deep_fm(**options) -> keras.Model:
-    return models.deep_fm_model(**options)[-1]
 
 
 def _schedule(name: str, rate: float, steps: int, all_steps: int):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers import checkpoints, processes
+from deepfm_helpers import anatomy, checkpoints, processes
 from deepfm_helpers._keras import keras, native_stderr_discarded
 from deepfm_helpers.arrays import check_finite
-from deepfm_helpers.batches import Batches
+from deepfm_helpers.batches import Batches, Stream
 from deepfm_helpers.optimizers import FusedAdam
 
 Arrays = tuple[Sequence[np.ndarray], np.ndarray]
@@ -38,6 +38,14 @@ def set_seed(seed: int, deterministic: bool = True) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+@keras.saving.register_keras_serializable(package="deepfm_helpers")
+class LogLoss(keras.metrics.BinaryCrossentropy):
+    """Keras' mean log-loss of probabilities (n, 1), in nats, which also takes targets (n,), as Keras' losses do."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(keras.ops.reshape(y_true, keras.ops.shape(y_pred)), y_pred, sample_weight)
+
+
 def compile_model(
     model: keras.Model,
     learning_rate=1e-3,
@@ -46,10 +54,13 @@ def compile_model(
     steps_per_execution: int | None = None,
     jit_compile: bool | None = None,
 ) -> keras.Model:
-    """Compiles a model for squared error with Adam; its metric `rmse` is in stars and does not include penalties.
+    """Compiles a model with Adam, for what it predicts (see `anatomy.task`); the metric does not include penalties.
+
+    For ratings the loss is the squared error and the metric `rmse`, in stars; for clicks they are the log-loss and
+    `log_loss`, in nats.
 
     Args:
-        model: a model from inputs to a score (None, 1).
+        model: a model from inputs to stars or a probability, (None, 1).
         learning_rate: a number or a Keras learning-rate schedule.
         averaging: momentum of a running mean of the weights, 0 for none; the mean covers about the last
             1 / (1 - averaging) steps. Keras puts the means in place of the weights when `fit` ends.
@@ -68,6 +79,11 @@ def compile_model(
         RuntimeError: see `processes.share`.
     """
     weighted = processes.share(model).devices > 1  # see `Batches`
+    task = anatomy.task(model)
+    loss, metric = {
+        "rating": (keras.losses.MeanSquaredError, keras.metrics.RootMeanSquaredError),
+        "click": (keras.losses.BinaryCrossentropy, LogLoss),
+    }[task]
     if keras.backend.backend() == "jax":
         if jit_compile is False or steps_per_execution not in (None, 1):
             raise ValueError(
@@ -83,8 +99,8 @@ def compile_model(
             )
     model.compile(
         optimizer=FusedAdam(learning_rate, use_ema=averaging > 0, ema_momentum=averaging or 0.99),
-        loss=keras.losses.MeanSquaredError(reduction="mean_with_sample_weight") if weighted else "mse",
-        **{"weighted_metrics" if weighted else "metrics": [keras.metrics.RootMeanSquaredError(name="rmse")]},
+        loss=loss(reduction="mean_with_sample_weight" if weighted else "sum_over_batch_size"),
+        **{"weighted_metrics" if weighted else "metrics": [metric(name=checkpoints.METRICS[task])]},
         steps_per_execution=1 if steps_per_execution is None else steps_per_execution,
         jit_compile=bool(jit_compile),
     )
@@ -99,8 +115,8 @@ def compile_model(
 
 def train(
     model: keras.Model,
-    train_xy: Arrays,
-    valid_xy: Arrays | None = None,
+    train_xy: Arrays | Stream,
+    valid_xy: Arrays | Stream | None = None,
     *,
     epochs: int = 20,
     batch_size: int = 2048,
@@ -128,13 +144,13 @@ def train(
 
     Args:
         model: a model of `models`; `train` compiles it.
-        train_xy, valid_xy: (inputs, ratings) from `features.df2xy`. Without validation rows all epochs run
-            and the last weights stay.
+        train_xy, valid_xy: (inputs, ratings) from `features.df2xy`, or a `batches.Stream` of rows that do not fit in
+            memory. Without validation rows all epochs run and the last weights stay.
         epochs: largest number of passes over the training rows.
         batch_size: rows in a batch.
         learning_rate, averaging, steps_per_execution, jit_compile: see `compile_model`. With averaging, the running
             means of the weights are validated and kept. For `steps_per_execution`, None means 16 here, and 1 on JAX.
-        patience: number of epochs in a row without a lower validation RMSE after which training stops.
+        patience: number of epochs in a row without a lower validation error after which training stops.
         seed: fixes, epoch by epoch, the order of the rows and what dropout drops.
         folder: where `history.csv` and the weights are kept, see `checkpoints`; in the end the weights are in
             `best.weights.h5`.
@@ -142,7 +158,8 @@ def train(
         callbacks: further Keras callbacks.
 
     Returns:
-        One row per epoch with epoch (from 1), loss (stars², with penalties), rmse (stars), val_loss, val_rmse, seconds.
+        One row per epoch with epoch (from 1), loss (with penalties), rmse (stars) or, for clicks, log_loss (nats),
+        val_loss, val_rmse or val_log_loss, and seconds.
 
     Raises:
         ValueError: there are no rows, the arrays do not fit together, or a number in them is not finite; the folder
@@ -190,11 +207,11 @@ def train(
                 f"{folder} holds {len(rows)} finished epochs of this run, more than epochs={epochs}: "
                 "ask for at least as many, or choose another folder"
             )
-        batches = Batches(*train_xy, batch_size, seed, share)
-        if valid_xy is not None:
+        batches = _batches(train_xy, batch_size, seed, share)
+        if isinstance(valid_xy, Stream) or (valid_xy is not None and share.devices > 1):
+            valid_xy = _batches(valid_xy, VALIDATED_AT_ONCE, None, share).dataset()
+        elif valid_xy is not None:
             valid_xy = tuple(valid_xy[0]), valid_xy[1]
-            if share.devices > 1:
-                valid_xy = Batches(*valid_xy, VALIDATED_AT_ONCE, None, share).dataset()
         keeper = _Keeper(batches, patience if valid_xy is not None else None, rows, kept)
         chain = [keeper, *([keras.callbacks.SwapEMAWeights()] if averaging else []), *callbacks]
         if tensorboard and share.rank == 0:
@@ -214,8 +231,15 @@ def train(
     return checkpoints.history(rows)
 
 
-def _named(model: keras.Model, name: str, xy: Arrays) -> dict[str, np.ndarray]:
-    """Returns the arrays of some rows under names for messages; refuses arrays that cannot be trained on."""
+def _batches(xy: Arrays | Stream, batch_size: int, seed: int | None, share: processes.Share):
+    """Deals rows in batches, those in memory or those of a stream."""
+    return xy.batches(batch_size, seed, share) if isinstance(xy, Stream) else Batches(*xy, batch_size, seed, share)
+
+
+def _named(model: keras.Model, name: str, xy: Arrays | Stream) -> dict[str, np.ndarray | str]:
+    """Returns the arrays of some rows, or a stream's digests, under names; refuses arrays that cannot be trained on."""
+    if isinstance(xy, Stream):
+        return {f"{name}, {what}": digest for what, digest in xy.digests().items()}
     x, y = xy
     if len(y) == 0:
         raise ValueError(f"{name} holds no rows; check the split")
@@ -235,6 +259,8 @@ def _named(model: keras.Model, name: str, xy: Arrays) -> dict[str, np.ndarray]:
         if len(array) != len(y):
             raise ValueError(f"{what} has {len(array)} rows, but there are {len(y)} ratings")
         check_finite(array, what)
+    if anatomy.task(model) == "click" and not np.isin(y, (0, 1)).all():
+        raise ValueError(f"{name}, ratings: the model predicts clicks, so every one has to be 0 or 1")
     return named
 
 
