@@ -1,9 +1,10 @@
 """Three models of clicks after DeepFM, each one layer of `keras.ops` in place of the pairs (chapter 16).
 
-A function here returns a `build` for `recipes.fit`: it takes the arguments `features`, `k`, `dnn_dim`, `dnn_dr`, `task`,
-`mean_rating`, `embedding_spread` and `table_l2` of `models.deep_fm_model` and returns a model. All else is that of the
-DeepFM: the constant, the first order, the vectors, and the network beside the new part (an empty `dnn_dim` leaves it
-out). So a comparison with the DeepFM tells what the new part is worth; none of these is the whole model of its paper.
+A function here returns a `build` for `recipes.fit`: it takes the arguments `features`, `k`, `dnn_dim`, `dnn_dr`,
+`task`, `mean_rating`, `embedding_spread` and `table_l2` of `models.deep_fm_model` and returns a model. All else is that
+of the DeepFM: the constant, the first order, the vectors, and the network beside the new part (an empty `dnn_dim`
+leaves it out). So a comparison with the DeepFM tells what the new part is worth; none of these is the whole model of
+its paper.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class FieldWeightedPairs(keras.layers.Layer):
     def build(self, input_shape):
         p = input_shape[1]
         first, second = np.triu_indices(p, 1)
-        self.places = (first * p + second).astype("int32")  # of the pairs in the square of all products, row by row
+        self.places = (first * p + second).astype(
+            "int32"
+        )  # of the pairs in the square of all products, row by row
         self.strengths = self.add_weight(
             name="strengths", shape=(len(first), 1), initializer="ones", regularizer=self.kernel_regularizer
         )
@@ -126,7 +129,9 @@ class SelfAttention(keras.layers.Layer):
         )
 
     def call(self, vectors):
-        mixed = ops.matmul(self.attention(vectors), self._by_head(vectors, self.value))  # (batch, heads, p, units)
+        mixed = ops.matmul(
+            self.attention(vectors), self._by_head(vectors, self.value)
+        )  # (batch, heads, p, units)
         side_by_side = ops.reshape(
             ops.transpose(mixed, (0, 2, 1, 3)), (-1, vectors.shape[1], self.heads * self.units)
         )
