@@ -84,6 +84,10 @@ def order(y, score, better):
     return better.outer(score[y == 1], score[y == 0])
 
 
+def in_order(y, score):
+    return (order(y, score, np.greater).mean() + order(y, score, np.greater_equal).mean()) / 2
+
+
 class Fitted(NamedTuple):
     """As much of `recipes.Fitted` as a checker asks for."""
 
@@ -387,7 +391,7 @@ ANSWERS = {
         lambda share: (-share * np.log(special.expit(1)) + (1 - share) * np.log(2)) / np.log(2): "in bits",
     },
     "16.2": {
-        lambda y, score: np.mean(order(y, score, np.greater) + order(y, score, np.greater_equal)) / 2: None,
+        lambda y, score: in_order(y, score): None,
         lambda y, score: order(y, score, np.greater).mean(): "counts nothing",
         lambda y, score: order(y, score, np.greater_equal).mean(): "as a pair in order",
         lambda y, score: (
