@@ -394,9 +394,7 @@ ANSWERS = {
         lambda y, score: in_order(y, score): None,
         lambda y, score: order(y, score, np.greater).mean(): "counts nothing",
         lambda y, score: order(y, score, np.greater_equal).mean(): "as a pair in order",
-        lambda y, score: (
-            np.mean(order(1 - y, score, np.greater) + order(1 - y, score, np.greater_equal)) / 2
-        ): ("wrong order"),
+        lambda y, score: in_order(1 - y, score): "wrong order",
     },
     "16.3": {
         lambda q, kept: special.expit(special.logit(q) + np.log(kept)): None,
