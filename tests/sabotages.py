@@ -212,8 +212,8 @@ SABOTAGES = (
     Sabotage(
         "A recipe shows its validation rows to the history",
         "deepfm_helpers/recipes.py",
-        "_train(recipe, _fields(recipe, data, kept), kept,",
-        "_train(recipe, _fields(recipe, data, rows), kept,",
+        "_train(recipe, data, _fields(recipe, data, kept), kept,",
+        "_train(recipe, data, _fields(recipe, data, rows), kept,",
         "tests/test_recipes.py::test_the_history_of_a_recipe_sees_no_validation_row",
     ),
     # training

@@ -75,8 +75,8 @@ def test_refit_trains_on_all_rows_for_the_epochs_that_were_best(split, monkeypat
     seen = []
     train_once = recipes._train
 
-    def watched(recipe, fields, rows, *more):
-        result = train_once(recipe, fields, rows, *more)
+    def watched(recipe, data, fields, rows, *more):
+        result = train_once(recipe, data, fields, rows, *more)
         seen.append((len(rows), len(result[2])))
         return result
 
