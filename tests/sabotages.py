@@ -110,9 +110,30 @@ SABOTAGES = (
     Sabotage(
         "The score goes through a sigmoid",
         MODELS,
-        "return output(join(parts) if len(parts) > 1 else parts[0])",
-        'return layers.Activation("sigmoid")(output(join(parts) if len(parts) > 1 else parts[0]))',
+        '(score) if task == "click" else score',
+        "(score)",
         NETWORK,
+    ),
+    Sabotage(
+        "A probability goes through the sigmoid twice",
+        MODELS,
+        "(score) if task",
+        '(layers.Activation("sigmoid")(score)) if task',
+        "tests/test_models.py::test_a_model_of_clicks_is_one_sigmoid_of_the_same_sum_of_parts",
+    ),
+    Sabotage(
+        "A model of clicks is trained by squared error",
+        "deepfm_helpers/training.py",
+        '"click": (keras.losses.BinaryCrossentropy,',
+        '"click": (keras.losses.MeanSquaredError,',
+        "tests/test_training.py::test_the_derivative_of_the_log_loss_by_the_score_is_p_minus_y_however_sure_the_model_is",
+    ),
+    Sabotage(
+        "The best epoch of clicks is the last one",
+        "deepfm_helpers/checkpoints.py",
+        'if rows and f"val_{m}" in rows[0]), None)',
+        'if rows and f"val_{m}" in rows[0] and m == "rmse"), None)',
+        "tests/test_training.py::test_clicks_are_trained_by_their_log_loss_and_the_best_epoch_stays",
     ),
     Sabotage(
         "The network gets vectors of its own instead of those of the pairs",
@@ -248,8 +269,8 @@ SABOTAGES = (
     Sabotage(
         "The best epoch is that of the largest error",
         "deepfm_helpers/checkpoints.py",
-        'np.argmin([row["val_rmse"]',
-        'np.argmax([row["val_rmse"]',
+        "np.argmin([row[decisive]",
+        "np.argmax([row[decisive]",
         "tests/test_training.py::test_early_stopping_restores_the_best_epoch",
     ),
     Sabotage(
