@@ -7,7 +7,7 @@ import time
 
 from benchmarks import click_splits
 from benchmarks.systems import click_protocol, protocol
-from deepfm_helpers import builders, clicks, recipes
+from deepfm_helpers import builders, recipes
 
 RECIPES = {
     "no history or time": (recipes.WITHOUT_HISTORY, builders.deep_fm, builders.branched(2)),
