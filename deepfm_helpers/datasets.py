@@ -223,15 +223,17 @@ def _read_numbers(block: bytes, written: Format) -> pd.DataFrame:
         sep="\t",
         header=None,
         names=list(columns),
-        dtype=dict.fromkeys(columns, "int64") | {"rating": pd.CategoricalDtype(list(written.stars))},
+        dtype=dict.fromkeys(columns, "int64") | {"rating": "str"},
         skip_blank_lines=False,
     )
-    codes = table["rating"].cat.codes.to_numpy()
-    if codes.min() < 0:
+    ratings = table["rating"].map(written.stars)
+    if ratings.isna().any():
         raise ValueError("a rating that nobody can give")
+    if block.count(b".") != len(table) * ("." in next(iter(written.stars))):
+        raise ValueError("an id or a time with a point")
     if table[["uid", "mid"]].min().min() < 1 or table[["uid", "mid"]].max().max() > LARGEST_ID:
         raise ValueError("an id out of range")
-    return table.assign(rating=np.array(list(written.stars.values()))[codes]).astype(columns)
+    return table.assign(rating=ratings).astype(columns)
 
 
 def _rows(path: Path, written: Format, start: int, block: bytes) -> Iterator[tuple[int, tuple]]:
