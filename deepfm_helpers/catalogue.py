@@ -98,7 +98,10 @@ class Format:
 
 @dataclass(frozen=True)
 class Form:
-    """One published form of a dataset. A hash of 64 digits is a SHA-256, one of 32 an MD5.
+    """One published form of a dataset.
+
+    A hash of 64 digits is a SHA-256, one of 32 an MD5. Pairs of files with one MD5 can be made, but none with the MD5 of
+    a file that is already published.
 
     Attributes:
         source: where the form comes from, in words.

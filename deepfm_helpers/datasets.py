@@ -213,9 +213,8 @@ def _read_numbers(block: bytes, written: Format) -> pd.DataFrame:
     separator = written.separator.encode()
     if block.translate(None, b"".join(map(str.encode, written.stars)) + b"0123456789\n" + separator):
         raise ValueError("a character that belongs to no number")
-    if (
-        io.BytesIO(block).readline().count(separator) != written.cells - 1
-    ):  # the reader holds the others to it
+    # The reader holds the other lines to the first one.
+    if io.BytesIO(block).readline().count(separator) != written.cells - 1:
         raise ValueError("wrong number of columns")
     columns = COLUMNS["ratings"]
     table = pd.read_csv(
