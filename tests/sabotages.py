@@ -394,21 +394,21 @@ SABOTAGES = (
     Sabotage(
         "The SHA-256 of a download is not compared",
         FETCHING,
-        "if (found := hashlib.sha256(archive).hexdigest()) != form.sha256:",
-        "if not (found := hashlib.sha256(archive).hexdigest()):",
+        "    _check_hash(form.archive, io.BytesIO(archive), form.hash)\n",
+        "",
         "tests/test_fetching.py::test_a_bad_answer_costs_one_line_and_gives_way_to_the_next_address",
     ),
     Sabotage(
         "The SHA-256 of a file in a data folder is not compared",
         FETCHING,
-        "    if found != expected:\n",
-        "    if not found:\n",
+        "_check_hash(str(path), file, expected)",
+        '_check_hash(str(path), file, "")',
         "tests/test_fetching.py::test_a_changed_file_in_a_folder_is_refused",
     ),
     Sabotage(
         "An archive writes outside its folder",
         FETCHING,
-        '                for file in (*form.files, "README"):\n'
+        '                for file in (*form.files, "README", "README.txt"):\n'
         "                    if form.inside + file in content.namelist():\n"
         "                        (unpacked / file).write_bytes(content.read(form.inside + file))\n",
         "                for file in content.namelist():\n"
