@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def add_to(command: Command, number: Callable[[str], int]) -> None:
     sub = command("fit", fit, "train a DeepFM on tables of your own, and judge it on rows that are held out")
     sub.add_argument("folder", type=Path, help="a folder with tables and a dataset.toml")
     sub.add_argument("--out", type=Path, help="the file of the model (default: model.keras in the folder)")
-    sub.add_argument("--epochs", type=number, help="largest number of passes over the rows (default 30)")
+    sub.add_argument("--epochs", type=number, help="largest number of passes over the rows (default 60)")
     sub.add_argument("--k", type=number, help="length of the vectors (default 24)")
     sub.add_argument("--seed", type=_seed, help="another seed than that of the split")
     sub.add_argument(
@@ -31,9 +31,15 @@ def add_to(command: Command, number: Callable[[str], int]) -> None:
 
     sub = command("score", score, "predict the target of further rows with a model of deepfm fit")
     sub.add_argument("model", type=Path, help="the file of the model")
-    sub.add_argument("rows", type=Path, help="a table with the columns of the dataset's rows; no target is needed")
-    sub.add_argument("--folder", type=Path, help="the folder with the tables of users and items, if there are any")
-    sub.add_argument("--out", type=Path, default=Path("scores.csv"), help="the file to write (default scores.csv)")
+    sub.add_argument(
+        "rows", type=Path, help="a table with the columns of the dataset's rows; no target is needed"
+    )
+    sub.add_argument(
+        "--folder", type=Path, help="the folder with the tables of users and items, if there are any"
+    )
+    sub.add_argument(
+        "--out", type=Path, default=Path("scores.csv"), help="the file to write (default scores.csv)"
+    )
 
     sub = command("recommend", recommend, "list the items that a model of deepfm fit would give to a user")
     sub.add_argument("model", type=Path, help="the file of the model")
@@ -44,11 +50,8 @@ def add_to(command: Command, number: Callable[[str], int]) -> None:
 
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**32:
-        raise ValueError(text)
+        raise ArgumentTypeError(f"{text} is not a whole number from 0 on, below 2³²")
     return int(text)
-
-
-_seed.__name__ = "seed (a whole number from 0 on)"  # as argparse calls it in a message
 
 
 def fit(o: Namespace) -> int:
@@ -67,6 +70,8 @@ def fit(o: Namespace) -> int:
         f"the validation rows chose {made.epochs} of {len(curve)} epochs ({_words(error)} {min(curve):.4g}); "
         f"trained in {made.seconds:.1f} s"
     )
+    if made.epochs == len(curve):
+        print(f"the error still fell in the last epoch: --epochs {2 * len(curve)} may lower it further")
     print(f"\non the {len(own.parts['test']):,} test rows:\n")
     print(made.figures.rename(columns=_words).to_string(float_format="{:.4f}".format, na_rep="–"))
     decisive = made.figures[judging.DECISIVE[own.task]]
@@ -100,7 +105,7 @@ def score(o: Namespace) -> int:
           f"mean {predicted.mean():.4g}")  # fmt: skip
     for role, n in scoring.strangers(kept, rows).items():
         if n:
-            print(f"in {n:,} rows the {role} has no id in the model; the other columns decide there")
+            print(f"in {n:,} of them the {role} has no id in the model: the other columns decide")
     print(f"written: {o.out}")
     return 0
 

@@ -11,11 +11,10 @@
 
 The recipe is `recipes.WITHOUT_HISTORY` with what depends on the dataset adapted:
 
-- The penalties are in units of one rating, so that they hold for any number of rows: each table is paid for as if it had
-  been seen in a few ratings more. They were chosen for stars, which spread by about one. Ratings of another unit are
-  therefore divided by their spread while the model learns, and the factor goes into the weights afterwards
-  (`in_units`). Log-losses are smaller than squared errors, and log-odds spread wider than stars: for clicks the
-  penalties are `TIMES_FOR_CLICKS` as large.
+- The penalties are in units of one rating, so that they hold for any number of rows. They were chosen for stars, which
+  spread by about one. Ratings of another unit are therefore divided by their spread while the model learns, and the
+  factor goes into the weights afterwards (`in_units`). Log-losses are smaller than squared errors, and log-odds spread
+  wider than stars: for clicks the penalties are multiplied by `TIMES_FOR_CLICKS`.
 - A batch holds a hundredth of the rows, at most 8,192 and at least 16; the running mean of the weights covers about two
   epochs, at most 200 steps.
 - Training stops three epochs after the lowest error on the validation rows. The number of epochs is all that these rows
@@ -29,12 +28,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers import anatomy, evaluation, features, models, recipes
+from deepfm_helpers import anatomy, features, models, recipes
 from deepfm_helpers.own import judging
 from deepfm_helpers.own.data import OwnData
 from deepfm_helpers.own.progress import Training
@@ -43,7 +41,7 @@ SPREAD_OF_STARS = 1.1
 """Standard deviation of the ratings for which the penalties of the recipe were chosen, in stars."""
 
 TIMES_FOR_CLICKS = 0.25
-EPOCHS = 30
+EPOCHS = 60
 LARGEST_BATCH = 8192
 
 

@@ -47,10 +47,16 @@ def auc(y: np.ndarray, probability: np.ndarray) -> float:
     y, probability = columns(y=y, probability=probability)
     ones = y.sum()
     pairs = ones * (len(y) - ones)
-    return float((rankdata(probability)[y == 1].sum() - ones * (ones + 1) / 2) / pairs) if pairs else float("nan")
+    return (
+        float((rankdata(probability)[y == 1].sum() - ones * (ones + 1) / 2) / pairs)
+        if pairs
+        else float("nan")
+    )
 
 
-def figures(task: str, train: pd.DataFrame, test: pd.DataFrame, predictions: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def figures(
+    task: str, train: pd.DataFrame, test: pd.DataFrame, predictions: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
     """Measures models on the test rows, after the simple predictions that they have to beat.
 
     For ratings: RMSE and MAE in the unit of the target, after the mean and after `evaluation.bias_predictions`. For
@@ -78,5 +84,7 @@ def figures(task: str, train: pd.DataFrame, test: pd.DataFrame, predictions: Map
         low, high = float(train.rating.min()), float(train.rating.max())
         offsets = np.clip(evaluation.bias_predictions(train, test), low, high)
         everyone = {"the mean": constant, "mean + offsets of user and item": offsets, **predictions}
-        rows = {name: {"rmse": evaluation.rmse(y, p), "mae": evaluation.mae(y, p)} for name, p in everyone.items()}
+        rows = {
+            name: {"rmse": evaluation.rmse(y, p), "mae": evaluation.mae(y, p)} for name, p in everyone.items()
+        }
     return pd.DataFrame(rows).T

@@ -1,4 +1,4 @@
-"""Keeps a model of a dataset of your own in one file, with all that it takes to read further rows, and a report beside it.
+"""Keeps a model of your own data in one file, with all that it takes to read further rows, and a report beside it.
 
 The file is that of `saving.save`; `dataset.toml`, the description of the dataset, is one more member of it.
 """
@@ -64,7 +64,9 @@ def load(path: str | Path) -> Kept:
     path = Path(path)
     written = saving.text(path, FILE)
     if written is None:
-        raise DataError(f"{path} holds no {FILE}: it is no model of a dataset of your own; deepfm fit makes one")
+        raise DataError(
+            f"{path} holds no {FILE}: it is no model of a dataset of your own; deepfm fit makes one"
+        )
     layout = Layout.of(tomllib.loads(written), f"{FILE} in {path}")
     return Kept(path, *saving.load(path), layout)
 
@@ -80,7 +82,9 @@ def report(fit: Fit) -> dict:
         "rows": {name: len(at) for name, at in data.parts.items()},
         "fields": [field.name for field in fit.fields],
         "parameters": fit.model.count_params(),
-        "recipe": {name: dict(part) if isinstance(part, Mapping) else part for name, part in fit.recipe.items()},
+        "recipe": {
+            name: dict(part) if isinstance(part, Mapping) else part for name, part in fit.recipe.items()
+        },
         "unit": fit.unit,
         "seed": fit.seed,
         "epochs": fit.epochs,

@@ -1,7 +1,7 @@
 """Lists of items for a user of your own data, from a model of that data.
 
-A model that reads something of the single row, such as the hour of a click, cannot know it before there is a row. Such a
-field is left open: a number counts as its mean, and any other value as missing.
+What a model reads of the single row, such as the hour of a click, is unknown before there is a row. Such a field is
+left open: a number counts as its mean, and any other value as missing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ OPEN = ""
 
 
 def sides(kept: Kept, data: OwnData) -> TwoSides:
-    """Cuts a model between users and items, for lists without the items that a user already has in any row.
+    """Cuts a model between users and items, for lists without what a user already has.
+
+    That is every item that the user has rated, or, for clicks, has clicked on; an item that was shown in vain may come
+    again.
 
     Args:
         kept: the model.
@@ -37,7 +40,8 @@ def sides(kept: Kept, data: OwnData) -> TwoSides:
         for field in kept.fields
     ]
     blank = replace(data, items=data.items.assign(**{OPEN: np.nan}))
-    return TwoSides(kept.model, blank, fields, data.learned(), data.rows)
+    had = data.rows[data.rows.rating == 1] if data.task == "click" else data.rows
+    return TwoSides(kept.model, blank, fields, data.learned(), had)
 
 
 def id_of(user: str, data: OwnData) -> int | str:

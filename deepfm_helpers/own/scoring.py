@@ -1,13 +1,14 @@
 """Scores the rows of a further table, whose targets nobody knows yet, with a model of your own data.
 
-The table has the columns of the dataset under their names: the user, the item, and what the model reads of the row. What
-it reads of users and items can stand in the same table, or in the dataset's own tables of users and items. The target,
-the time that orders rows and columns that the description does not know are not read.
+The table has the columns of the dataset under their names: the user, the item, and what the model reads of the row.
+What it reads of users and items can stand in the same table, or in the dataset's own tables of users and items. The
+target, the time that orders rows, and columns that the description does not know are not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from deepfm_helpers import evaluation
 from deepfm_helpers.own import files
 from deepfm_helpers.own.cells import first, refuse, shown
 from deepfm_helpers.own.keeping import Kept
-from deepfm_helpers.own.layouts import ROLES, Column, Layout, Source, nearest
+from deepfm_helpers.own.layouts import ROLES, Column, Layout, nearest
 from deepfm_helpers.schema import DataError
 
 BLOCK = 2**16  # rows
@@ -43,53 +44,52 @@ def read(kept: Kept, path: str | Path, folder: str | Path | None = None) -> pd.D
     path, layout = Path(path), kept.layout
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    needed = {name: (section, column) for section, name, column in _needed(kept)}
+    path = path.resolve() if path.is_symlink() else path
+    needed = {column.name: (section, column) for section, column in _needed(kept)}
     header = files.header_of(path, layout.rows)
-    joined = _lookups(layout, folder) if folder is not None else {}
+    tables = _tables(layout, folder) if folder is not None else {}
     for name, (section, _) in needed.items():
-        if name not in header and not (section in joined and name not in _keys(layout)):
-            there = layout.sources[section] if section != "rows" and name not in _keys(layout) else None
-            remedy = f", or name the folder that holds {', '.join(there.files)} with --folder" if there else ""
+        if name not in header and section not in tables:
+            there = ", ".join(layout.sources[section].files) if section != "rows" else ""
+            remedy = f", or name with --folder the folder that holds {there}" if there else ""
             raise DataError(
-                f"{path}: the header has no column {name!r}{nearest(name, header)}; the model reads it: add it{remedy}"
+                f"{path}: the model reads a column {name!r}, and the header has none{nearest(name, header)}; "
+                f"add it{remedy}"
             )
     columns = {name: needed[name][1] if name in needed else Column(name, "text") for name in header}
-    source = Source("rows", (path.name,), columns, frozenset(), "", layout.rows.separator, layout.rows.encoding)
+    source = replace(layout.rows, files=(path.name,), columns=columns, required=frozenset())
     rows = files.read(path.parent, source).frame.rename(columns=layout.names("rows"))
-    for section, frame in joined.items():
+    for section, frame in tables.items():
         key = ROLES[section.removesuffix("s")]
-        new = [name for name in frame if name not in rows and name != key]
-        at = pd.Index(frame[key]).get_indexer(rows[key])
-        rows = rows.assign(**{name: frame[name].reindex(at).array for name in new})
+        at = pd.Index(frame[key]).get_indexer(rows[key])  # −1, which is no row of the frame, if there is none
+        rows = rows.assign(**{name: frame[name].reindex(at).array for name in frame if name not in rows})
     return rows
 
 
-def _keys(layout: Layout) -> list[str]:
-    return [layout.roles["user"], layout.roles["item"]]
-
-
-def _needed(kept: Kept) -> list[tuple[str, str, Column]]:
-    """Returns section, name in the table and column of all that the fields of a model read."""
+def _needed(kept: Kept) -> list[tuple[str, Column]]:
+    """Returns all columns that the fields of a model read, with their sections; user and item are those of the rows."""
     layout, reads = kept.layout, {field.column for field in kept.fields}
     found = []
     for section, source in layout.sources.items():
         named = layout.names(section)
         for name, column in source.columns.items():
-            is_key = section != "rows" and name in named
-            if not is_key and column.kind != "text" and named.get(name, name) in reads:
-                found.append((section, name, column))
+            if (section == "rows" or name not in named) and column.kind != "text":
+                found += [(section, column)] * (named.get(name, name) in reads)
     return found
 
 
-def _lookups(layout: Layout, folder: str | Path) -> dict[str, pd.DataFrame]:
+def _tables(layout: Layout, folder: str | Path) -> dict[str, pd.DataFrame]:
     """Reads the tables of users and items, with uid or mid: section -> frame with one row for each."""
     found = {}
     for section in ("users", "items"):
-        if source := layout.sources.get(section):
+        source = layout.sources.get(section)
+        if source and source.files:
             table = files.read(Path(folder), source)
             if (row := first(table.frame[source.key].duplicated())) is not None:
                 value = shown(table.frame[source.key][row])
-                refuse(table.place(row), source.key, f"{value} has a row before this one; drop one of the rows")
+                refuse(
+                    table.place(row), source.key, f"{value} has a row before this one; drop one of the two"
+                )
             found[section] = table.frame.rename(columns=layout.names(section))
     return found
 
