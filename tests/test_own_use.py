@@ -261,7 +261,7 @@ def test_a_fit_that_cannot_end_well_is_refused_before_it_starts(made, capsys, mo
         assert "is not a whole number" in capsys.readouterr().err
 
 
-def test_prices_of_stocks_are_a_table_of_years_and_companies():
+def test_prices_of_stocks_are_a_table_of_years_and_companies(tmp_path):
     prices = pd.read_csv(cbook.get_sample_data("Stocks.csv", asfileobj=False), comment="#").dropna(
         how="all", axis=1
     )
@@ -274,9 +274,19 @@ def test_prices_of_stocks_are_a_table_of_years_and_companies():
     )  # fmt: skip
     made = fitting.fit(own, epochs=15, k=4)
     assert made.figures.rmse["DeepFM"] < 0.8 * made.figures.rmse["mean + offsets of user and item"]
-    assert [(field.name, field.owner) for field in made.fields] == [
-        ("uid", "user"), ("mid", "film"), ("month", "rating")
-    ]  # fmt: skip
+    assert [(f.name, f.owner) for f in made.fields] == [("uid", "user"), ("mid", "film"), ("month", "rating")]
+
+    # A model of frames is kept like one of files.
+    report = keeping.save(made, tmp_path / "stocks.keras")
+    assert json.loads(report.read_text(encoding="utf-8"))["dataset"] == "frames"
+    kept = keeping.load(tmp_path / "stocks.keras")
+    assert kept.layout == own.layout
+    rows.head(9).to_csv(tmp_path / "new.csv", index=False)
+    predicted = scoring.scores(kept, scoring.read(kept, tmp_path / "new.csv"))
+    np.testing.assert_allclose(predicted, rows.price.head(9), atol=0.5)
+    assert set(lists.table(kept, own, 1994, 30).company) == set(rows.company) - set(
+        rows.company[rows.year == 1994]
+    )
 
 
 # --- measures
