@@ -416,7 +416,10 @@ def test_scores_never_take_the_place_of_what_is_read(made, tmp_path, capsys):
     folder, _ = made
     rows = tmp_path / "new.csv"
     rows.write_text("guest,dish,meal\ng1,d1,lunch\n")
-    for out, says in ((rows, "that file is read"), (folder / "model.keras", "ends in .csv or .tsv")):
+    for out, says in (
+        (rows, "that file holds data"), (folder / "guests.csv", "that file holds data"),
+        (folder / "model.keras", "ends in .csv or .tsv"),
+    ):  # fmt: skip
         assert says in refused(
             capsys, "score", folder / "model.keras", rows, "--folder", folder, "--out", out
         )
@@ -487,6 +490,19 @@ def test_a_user_who_is_not_there_is_named(made, capsys):
     assert lists.id_of("3", own) == 3
     with pytest.raises(DataError, match="user '03' is not among the 4 of frames, each a whole number"):
         lists.id_of("03", own)
+
+
+def test_a_user_who_has_everything_is_told_so(made, tmp_path, capsys):
+    folder, _ = made
+    path = tmp_path / "all"
+    path.mkdir()
+    for name in ("dataset.toml", "guests.csv", "dishes.csv"):
+        (path / name).write_bytes((folder / name).read_bytes())
+    log, menu = pd.read_csv(folder / "log.csv"), pd.read_csv(folder / "dishes.csv")
+    all_of_it = menu[["dish"]].assign(guest="g7", meal="lunch", **{folder.name: 1})
+    pd.concat([log, all_of_it]).to_csv(path / "log.csv", index=False)
+    printed = deepfm(capsys, "recommend", folder / "model.keras", path, "--user", "g7")
+    assert printed == "guest g7 has every item already; nothing is left to list\n"
 
 
 def two_sides(rows, items=None, **options):

@@ -75,8 +75,9 @@ def fit(o: Namespace) -> int:
     print(f"\non the {len(own.parts['test']):,} test rows:\n")
     print(made.figures.rename(columns=_words).to_string(float_format="{:.4f}".format, na_rep="–"))
     decisive = made.figures[judging.DECISIVE[own.task]]
-    if (better := decisive.drop("DeepFM").idxmin()) and decisive[better] <= decisive["DeepFM"]:
-        print(f"\nThe DeepFM is no better than {better}: use that, or find columns that say more.")
+    best = decisive.drop("DeepFM").idxmin()
+    if decisive[best] <= decisive["DeepFM"]:
+        print(f"\nThe DeepFM is no better than {best}: use that, or find columns that say more.")
     model, folder, user = (shlex.quote(str(one)) for one in (path, o.folder, own.rows["uid"].iloc[0]))
     tables = f" --folder {folder}" if own.layout.users or own.layout.items else ""
     print(f"\nwritten: {path} (the model with its fields), {report} (these figures and the recipe)")
@@ -92,9 +93,11 @@ def score(o: Namespace) -> int:
 
     if o.out.suffix not in (".csv", ".tsv"):
         raise ValueError(f"--out {o.out}: the name of a table of scores ends in .csv or .tsv")
-    if any(o.out.resolve() == taken.resolve() for taken in (o.rows, o.model)):
-        raise ValueError(f"--out {o.out}: that file is read; choose another name")
     kept = keeping.load(o.model)
+    files = [name for source in kept.layout.sources.values() for name in source.files]
+    read = [o.rows, *(o.folder / name for name in files if o.folder)]
+    if o.out.resolve() in [path.resolve() for path in read]:
+        raise ValueError(f"--out {o.out}: that file holds data; choose another name")
     rows = scoring.read(kept, o.rows, o.folder)
     with bar(len(rows), "scoring", " rows") as shown:
         predicted = scoring.scores(kept, rows, shown.update)
@@ -125,6 +128,9 @@ def recommend(o: Namespace) -> int:
         shown.update()
         table = lists.table(kept, own, user, o.n)
         shown.update()
+    if table.empty:
+        print(f"{own.layout.roles['user']} {user} has every item already; nothing is left to list")
+        return 0
     print(table.to_string(float_format="{:.4f}".format))
     unit = "log-odds" if own.task == "click" else f"the unit of {own.layout.roles['target']}"
     parts = ", ".join(name for name in table if name in ("first_order", "second_order", "deep", "bias"))
