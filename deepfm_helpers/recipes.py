@@ -198,7 +198,7 @@ def _members(recipe, selection, data, rows, seeds, build) -> Iterator[Fitted]:
         if selection != "best epoch":
             of_all_rows = of_all_rows or _fields(recipe, data, rows)
             model, fields, log = _train(recipe, data, of_all_rows, rows, None, seed, build, epochs)
-        possible = (0.0, 1.0) if anatomy.task(model) == "click" else getattr(data, "range", (1.0, 5.0))
+        possible = (0.0, 1.0) if anatomy.task(model) == "click" else data.range
         yield Fitted(model, fields, log, time.perf_counter() - started, possible)
 
 
