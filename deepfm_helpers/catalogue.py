@@ -100,8 +100,8 @@ class Format:
 class Form:
     """One published form of a dataset.
 
-    A hash of 64 digits is a SHA-256, one of 32 an MD5. Pairs of files with one MD5 can be made, but none with the MD5 of
-    a file that is already published.
+    A hash of 64 digits is a SHA-256, one of 32 an MD5. Pairs of files with one MD5 can be made, but none with the MD5
+    of a file that is already published.
 
     Attributes:
         source: where the form comes from, in words.
