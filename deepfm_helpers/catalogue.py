@@ -169,10 +169,12 @@ def _text(text: str, what: str) -> str:
 
 def _rating(stars: Mapping[str, float], cells: list[str]) -> tuple:
     uid, mid, rating, timestamp = cells
+    if rating not in stars:
+        raise ValueError(f"rating {rating!r} is none of {', '.join(stars)}")
     return (
         _whole(uid, "uid"),
         _whole(mid, "mid"),
-        stars[_one_of(rating, "rating", tuple(stars))],
+        stars[rating],
         _whole(timestamp, "timestamp", 0, 2**63 - 1),
     )
 

@@ -130,7 +130,7 @@ def test_memory_for_ratings_is_a_tenth_of_a_kilobyte_per_row(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("9,2,4,5", "rating '4' is unknown"),
+        ("9,2,4,5", "rating '4' is none of 0.5, 1.0, 1.5"),
         ("9,2,4.00,5", "rating '4.00'"),
         ("9,2,.5,5", "rating '.5'"),
         ("9,2,4.25,5", "rating '4.25'"),
