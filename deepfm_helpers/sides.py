@@ -150,7 +150,7 @@ class Half:
         rows = pd.Index(self.frame[self.key]).get_indexer(ids)
         if (rows < 0).any():
             raise ValueError(
-                f"{self.key} {ids[rows < 0].tolist()[0]} is not among the {len(self.frame):,} of the data{hint}"
+                f"{self.key} {ids[rows < 0].tolist()[0]!r} is not among the {len(self.frame):,} of the data{hint}"
             )
         return rows
 
