@@ -74,7 +74,7 @@ class TwoSides:
         self.bias = self._scorer.bias
         self.task = anatomy.task(model)
         self.title = getattr(data, "title", "movie_name")
-        self.liked = getattr(data, "range", (1.0, 5.0))[1]
+        self.liked = data.range[1]
         self.halves = {
             owner: Half(owner, model, self.features, getattr(data, FRAMES[owner]), ids, self._scorer.kernel)
             for owner, ids in (("user", ratings["uid"]), ("film", ratings["mid"]))

@@ -664,12 +664,12 @@ def test_the_full_model_is_looked_at_after_each_epoch_and_the_first_that_is_near
     answers, errors = [], []
     monkeypatch.setattr(book_reach.protocol, "turn", lambda **answer: answers.append(answer))
 
-    class Watch(book._Until):
+    class Watch(book.Until):
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs)
             errors.append((self.error, self.seconds))
 
-    monkeypatch.setattr(book, "_Until", Watch)
+    monkeypatch.setattr(book, "Until", Watch)
     request = {"data": "planted", "how": "random", "split": 1, "seed": 1, "target": 0.92}
     book_reach.reach(request)
     first = [error <= 0.92 for error, _ in errors].index(True)
@@ -690,7 +690,7 @@ def test_looking_at_the_error_disturbs_no_training():
     undisturbed = recipes.fit(recipe, data, rows, 1).predict(rows)
     errors = []
 
-    class Watch(book._Until):
+    class Watch(book.Until):
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs)
             errors.append(self.error)
