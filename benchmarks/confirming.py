@@ -16,6 +16,8 @@ from tempfile import TemporaryDirectory
 
 from deepfm_helpers.press.checkout import HERE
 
+ROOT = HERE.root
+
 EPOCHS = 2
 """After how many epochs of each training the predictions are compared; a recipe that stops early never stops sooner."""
 
@@ -45,11 +47,11 @@ def checked_out(commit: str):
     """Yield a folder with the project as a commit has it."""
     with TemporaryDirectory() as folder:
         place = Path(folder) / "then"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", place, commit], cwd=HERE, check=True)
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", place, commit], cwd=ROOT, check=True)
         try:
             yield place
         finally:
-            subprocess.run(["git", "worktree", "remove", "--force", place], cwd=HERE, check=True)
+            subprocess.run(["git", "worktree", "remove", "--force", place], cwd=ROOT, check=True)
 
 
 def ask(folder: Path, program: str, *arguments: str, core: str = ""):
@@ -78,7 +80,7 @@ def alike(
     """Return for each of the `MODELS` whether today's code and that of a folder predict the same, see `EPOCHS`."""
 
     def same(model: str, core: str) -> bool:
-        old, new = (ask(folder, PREDICTIONS, model, str(EPOCHS), core=core) for folder in (then, HERE))
+        old, new = (ask(folder, PREDICTIONS, model, str(EPOCHS), core=core) for folder in (then, ROOT))
         print(f"{model}: {'the same' if old == new else 'other'} predictions", flush=True)
         return old == new
 
