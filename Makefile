@@ -20,7 +20,7 @@ PRESS := $(PY) -m deepfm_helpers.press
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
-	@echo "  DATASET=ml-100k|ml-1m|planted chooses the data; DEEPFM_DATA=folder names a folder that holds it"
+	@echo "  DATASET=ml-100k|ml-1m|ml-latest-small|ml-32m|planted|planted-small chooses the data; DEEPFM_DATA=folder names a folder that holds it"
 
 setup: $(READY)  ## create .venv and install everything into it
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks import click_settings
-from deepfm_helpers.fetching import DATASETS
+from deepfm_helpers.fetching import PUBLISHED
 from deepfm_helpers.page import versions
 from deepfm_helpers.press import digests
 from deepfm_helpers.press.checkout import HERE
@@ -135,7 +135,7 @@ def _versions(name: str) -> list[str]:
 def fingerprint(data: str) -> str | None:
     """Return the fingerprint of a row's dataset; None for planted ratings and for pages."""
     name = data.split(",")[0]
-    return plans.fingerprint(name) if name in DATASETS else None
+    return plans.fingerprint(name) if name in PUBLISHED.datasets else None
 
 
 def stale(rows: Iterable[Mapping]) -> dict[tuple[str, str], list[str]]:
@@ -159,5 +159,5 @@ def _unlike(row: Mapping) -> Iterable[str]:
     if row["digest"] != today:
         yield "measured with other code or packages"
     name = row["data"].split(",")[0]
-    if name in DATASETS and plans.fingerprint_at_hand(name) not in (None, row["fingerprint"]):
+    if name in PUBLISHED.datasets and plans.fingerprint_at_hand(name) not in (None, row["fingerprint"]):
         yield "measured on other data"

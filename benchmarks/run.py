@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benchmarks import click_settings, click_splits, origin, results, splits
+from benchmarks import click_settings, click_splits, confirming, origin, results, splits
 from benchmarks.changes import CHANGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,9 +71,6 @@ COMPARED = {
     "myFM full, rank 32": ("myfm", {"variant": "full", "rank": 32, "iterations": [300, 512]}),
 }
 
-
-AGREES = 2e-4
-"""How far a row of `rmse` that is measured again may lie from the stored one, in stars."""
 
 REACHED = {
     "DeepFM, no history or time": ("book", {}),
@@ -499,8 +496,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--confirm",
-        action="store_true",
-        help="rmse: measure one row of each stale system again; where it is the same, keep the others",
+        metavar="COMMIT",
+        help="rmse: keep the rows of each stale system that predicts the same as with the code of this commit",
     )
     options = parser.parse_args(arguments)
     options.tasks = options.tasks or list(TASKS)
@@ -541,30 +538,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def confirm(options) -> int:
-    """Measure one row of each stale system of `rmse` again; where it agrees, the others are of today's code, too.
-
-    The seed fixes a training. So code that makes one of a system's rows again, to within `AGREES`, makes the others.
+    """Compare each stale system of `rmse` with what the code of `--confirm` predicts; keep its rows if it is the same.
 
     Returns:
-        1 if a row does not agree; all rows of its system have to be measured.
+        1 if a system predicts something else, or its rows are not of that commit; they have to be measured.
     """
-    rows = [one for one in results.read() if one["task"] == "rmse" and one["metric"] == "rmse"]
-    stale, moved = {system for _, system in origin.stale(rows)}, []
-    for name in [name for name in options.systems if name in stale]:
-        old = min((one for one in rows if one["system"] == name), key=lambda one: one["seconds"])
-        options.data, held = old["data"].split(", ")
-        how, seed = held.split()
-        options.splits, options.seeds, options.systems, options.members = [how], [int(seed)], [name], 1
-        (new,) = [one for one in rmse(options) if (one["system"], one["metric"]) == (name, "rmse")]
-        apart = new["value"] - old["value"]
-        print(f"{name}, {old['data']}: {apart:+.5f} stars from the stored row", flush=True)
-        if abs(apart) <= AGREES:
-            results.renew("rmse", answers_of(name))
-        else:
-            moved.append(name)
-    for name in moved:
-        print(f"measure anew: {name}")
-    return 1 if moved else 0
+    rows = [one for one in results.read() if one["task"] == "rmse"]
+    stale = {system for _, system in origin.stale(rows)}
+    books = [name for name in options.systems if name in COMPARED and COMPARED[name][0] == "book_rmse"]
+    due = {name: answers_of(name) for name in books if stale & set(answers_of(name))}
+    stored = {}
+    for one in rows:
+        stored.setdefault(one["system"], set()).add(one["digest"])
+    with confirming.checked_out(options.confirm) as then:
+        of_then = confirming.ask(then, confirming.DIGESTS, *due)
+        models = {name: COMPARED[name][1]["model"] for name in due if stored[name] == {of_then[name]}}
+        same = confirming.alike(then, list(dict.fromkeys(models.values())), _on_a_core_each, options.cores)
+    anew = [name for name in due if name not in models or not same[models[name]]]
+    results.renew(
+        "rmse", [answer for name in due if name not in anew for answer in due[name] if answer in stored]
+    )
+    for name in anew:
+        why = (
+            "its code predicts something else" if name in models else f"its rows are not of {options.confirm}"
+        )
+        print(f"measure anew: {name} ({why})")
+    return 1 if anew else 0
 
 
 def print_stale(rows: list[dict]) -> int:

@@ -3,7 +3,7 @@
 Importing the package is cheap: a submodule is loaded when it is first used, and TensorFlow only with a module
 that builds or trains models. A module uses only modules on the lines above its own::
 
-    schema, columns, arrays, files, _keras
+    schema, catalogue, columns, arrays, files, _keras
     fetching, planted
     datasets
     features

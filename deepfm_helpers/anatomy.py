@@ -166,7 +166,7 @@ def head(model) -> Head:
 
 
 def task(model) -> str:
-    """Returns what a model predicts: "click", the probability of a 1, if it holds a layer `PROBABILITY`; or "rating"."""
+    """Returns what a model predicts: "click", a probability, if it has a layer `PROBABILITY`; else "rating"."""
     layers = list(getattr(model, "layers", ()))
     while layers:
         layer = layers.pop()

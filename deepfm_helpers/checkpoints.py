@@ -39,11 +39,12 @@ METRICS = {"rating": "rmse", "click": "log_loss"}
 
 def history(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
     """Returns the finished epochs as a table, one row each."""
-    return pd.DataFrame(rows).reindex(columns=next((c for c in _columns() if rows and set(c) <= set(rows[0])), ()))
+    names = next((names for names in _columns() if rows and set(names) <= set(rows[0])), ())
+    return pd.DataFrame(rows).reindex(columns=names)
 
 
 def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
-    """Returns the epoch, from 1, with the lowest validation error (see `METRICS`); without validation rows the last one.
+    """Returns the epoch, from 1, with the lowest validation error of `METRICS`; without validation rows the last one.
 
     The lowest `val_loss` would not do: Keras adds the penalties of `table_l2` to it.
     """

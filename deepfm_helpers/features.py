@@ -301,6 +301,9 @@ FIELDS = {
 `user_fea3` is the occupation code taken as a number, as in the post. A further row makes a further field.
 """
 
+USUAL_FIELDS = ("uid", "mid", "gender", "age", "occupation", "genre")
+"""The fields that `describe` describes, if it is not told which, and if the data has them."""
+
 
 def _genres(text) -> list[str]:
     if not isinstance(text, str):
@@ -397,7 +400,7 @@ def post_features(n_uid: int, n_mid: int, n_genre: int) -> tuple[Feature, ...]:
 
 def describe(
     data,
-    fields: Sequence[str] = ("uid", "mid", "gender", "age", "occupation", "genre"),
+    fields: Sequence[str] | None = None,
     *,
     n_genre: int | None = None,
     slots: int | None = None,
@@ -408,7 +411,7 @@ def describe(
 
     Args:
         data: a `datasets.MovieLens`.
-        fields: names out of {names}; see `FIELDS`.
+        fields: names out of {names}; see `FIELDS`. None: those of {usual} that the data has.
         n_genre: how many genres keep an id, the most frequent first; None keeps all. The post: 14.
         slots: how many genres a film may carry; None takes the longest list. The post: 3.
         truncating: which end of a longer list is cut. The post: "pre".
@@ -419,13 +422,17 @@ def describe(
 
     Raises:
         ValueError: a field name or the pooling is unknown.
-        KeyError: a frame of the data lacks the column of a field.
+        KeyError: the data lacks the column of a field; the message names all such fields, and those that it has.
     """
+    frames = {name: getattr(data, FRAMES[field.owner]) for name, field in FIELDS.items()}
+    there = [name for name, field in FIELDS.items() if field.column in frames[name]]
+    if fields is None:
+        fields = [name for name in USUAL_FIELDS if name in there]
     if unknown := [name for name in fields if name not in FIELDS]:
         raise ValueError(f"unknown field {', '.join(unknown)}; choose from {', '.join(FIELDS)}")
-    described = [
-        FIELDS[name].described(getattr(data, FRAMES[FIELDS[name].owner]), n_genre) for name in fields
-    ]
+    if lacking := [name for name in fields if name not in there]:
+        raise KeyError(f"{data.name} has no column for {', '.join(lacking)}; it has {', '.join(there)}")
+    described = [FIELDS[name].described(frames[name], n_genre) for name in fields]
     return tuple(
         replace(f, slots=slots or f.slots, truncating=truncating, pooling=pooling) if f.kind == "multi" else f
         for f in described
@@ -433,6 +440,7 @@ def describe(
 
 
 describe.__doc__ = (describe.__doc__ or "").replace("{names}", ", ".join(FIELDS))
+describe.__doc__ = describe.__doc__.replace("{usual}", ", ".join(USUAL_FIELDS))
 
 
 def df2xy(

@@ -1,9 +1,11 @@
-"""Find the MovieLens files on this machine, or fetch them; each must have its published SHA-256.
+"""Find the MovieLens files on this machine, or fetch them; each must have its published hash.
 
 `locate` looks in this order: in the folder that DEEPFM_DATA names; in the cache (DEEPFM_CACHE, else the user's cache
 folder); for the official archive at the base address in DEEPFM_MIRROR, if it is set, then at its own address and at
 its mirrors; and, for ml-100k, for the copy inside a package on the Python package index. A DEEPFM_DATA that leads
-nowhere is an error, and so is a DEEPFM_MIRROR that is not an http address. Progress goes to the logger
+nowhere is an error, and so is a DEEPFM_MIRROR that is not an http address. An archive in the folder is unpacked into
+the cache. Where no hash of a file is published (ml-latest-small), the hash of its archive vouches for what is
+unpacked or fetched, and a folder of such files is read as it is. Progress goes to the logger
 "deepfm_helpers.datasets" at level INFO.
 """
 
@@ -22,81 +24,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from deepfm_helpers.catalogue import DATASETS, Form
 from deepfm_helpers.schema import DataError
 
 log = logging.getLogger("deepfm_helpers.datasets")
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True)
-class Form:
-    """One published form of a dataset.
-
-    Attributes:
-        source: where the form comes from, in words.
-        archive: file name of the zip archive that holds the form.
-        size: size of the archive in bytes.
-        sha256: SHA-256 of the archive.
-        inside: the folder of the files inside the archive.
-        files: name -> SHA-256 of each file that is read.
-        package: pip's name for the package that is the archive; "" where the archive has addresses.
-    """
-
-    source: str
-    archive: str
-    size: int
-    sha256: str
-    inside: str
-    files: dict[str, str]
-    package: str = ""
-
-
-DATASETS = {
-    "ml-100k": (
-        Form(
-            source="official archive",
-            archive="ml-100k.zip",
-            size=4_924_029,
-            sha256="50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
-            inside="ml-100k/",
-            files={
-                "u.data": "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
-                "u.item": "553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701",
-                "u.user": "f120e114da2e8cf314fd28f99417c94ae9ddf1cb6db8ce0e4b5995d40e90e62c",
-            },
-        ),
-        Form(
-            source="RecBole 1.2.1 wheel",
-            archive="recbole-1.2.1-py3-none-any.whl",
-            size=2_130_151,
-            sha256="9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
-            inside="recbole/dataset_example/ml-100k/",
-            files={
-                "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
-                "ml-100k.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
-                "ml-100k.user": "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972",
-            },
-            package="recbole==1.2.1",
-        ),
-    ),
-    "ml-1m": (
-        Form(
-            source="official archive",
-            archive="ml-1m.zip",
-            size=5_917_549,
-            sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
-            inside="ml-1m/",
-            files={
-                "ratings.dat": "506d64ca44484487c11dc2d9a28de5c54948213e6b96285e298afe28d6ea4e0f",
-                "movies.dat": "0140fc2356357c1a851d0f52e893a1e4d3696df632c4141cea8d5bc3d621f0b9",
-                "users.dat": "1dc3a95300cb19f7c10e027daf29b8cdf1d908dab65b5edfb45950aa389a10a3",
-            },
-        ),
-    ),
-}
+HASHES = {
+    64: ("sha256", "SHA-256"),
+    32: ("md5", "MD5"),
+}  # number of digits -> the hash, for hashlib and for people
 
 
 @dataclass(frozen=True)
@@ -105,11 +44,12 @@ class Origins:
 
     Attributes:
         datasets: name -> published forms, the preferred one first.
-        addresses: base addresses of the archives. Every archive is checked against its SHA-256, so plain http is
+        addresses: base addresses of the archives. Every archive is checked against its hash, so plain http is
             safe; it helps when a certificate has expired.
         connecting: seconds within which a server must accept the connection.
         silence: seconds without a byte after which a server is given up.
-        whole: seconds after which one way to a dataset is given up, even if bytes still arrive.
+        whole: seconds after which one way to a dataset is given up, even if bytes still arrive; for an archive of
+            more than 10 MB, as many times longer as it is larger.
     """
 
     datasets: dict[str, tuple[Form, ...]]
@@ -123,11 +63,11 @@ class Origins:
     whole: float = 300
 
 
-PUBLISHED = Origins(DATASETS)
+PUBLISHED = Origins({dataset.name: dataset.forms for dataset in DATASETS.values() if dataset.forms})
 
 
 class Located(NamedTuple):
-    """The folder of a dataset's verified files, their origin in words, and the SHA-256 of each file by name."""
+    """The folder of a dataset's files, their origin in words, and the hash of each file by name, see `Provenance`."""
 
     path: Path
     source: str
@@ -137,11 +77,12 @@ class Located(NamedTuple):
 def locate(
     name: str, *, folder: str | os.PathLike[str] | None = None, origins: Origins = PUBLISHED
 ) -> Located:
-    """Return the verified files of "ml-100k" or "ml-1m"; fetch them into the cache if they are nowhere else.
+    """Return the verified files of a published dataset; fetch them into the cache if they are nowhere else.
 
     Args:
         name: the dataset.
-        folder: a folder that holds `name` as a subfolder, or is that subfolder; `locate` then looks nowhere else.
+        folder: a folder that holds `name` as a subfolder or its archive, or is one of the two; `locate` then looks
+            nowhere else.
         origins: where the dataset is published.
 
     Raises:
@@ -155,12 +96,12 @@ def locate(
     forms = origins.datasets[name]
     if folder is not None:
         folder = Path(os.path.expanduser(folder))
-        return _verified(name, forms, within(folder, name) or folder, "given folder")
+        return _opened(name, forms, within(folder, name) or folder, "given folder")
     notes = []
     if data := data_folder():
         if path := within(data, name):
             try:
-                return _verified(name, forms, path, "folder named by DEEPFM_DATA")
+                return _opened(name, forms, path, "folder named by DEEPFM_DATA")
             except DataError as error:
                 raise DataError(f"DEEPFM_DATA={os.environ['DEEPFM_DATA']}: {error}") from error
         notes.append(f"DEEPFM_DATA={os.environ['DEEPFM_DATA']}: no {name} in {data}")
@@ -186,10 +127,10 @@ def data_folder() -> Path | None:
     if not (value := os.environ.get("DEEPFM_DATA")):
         return None
     folder = _absolute(value)
-    if not any(within(folder, name) for name in DATASETS):
+    if not any(within(folder, name) for name in PUBLISHED.datasets):
         state = "holds no dataset" if folder.is_dir() else "is not a folder"
         raise DataError(
-            f"DEEPFM_DATA={value}: {folder} {state}; name a folder that holds {' or '.join(DATASETS)}, "
+            f"DEEPFM_DATA={value}: {folder} {state}; name a folder that holds {' or '.join(PUBLISHED.datasets)}, "
             "or unset the variable to have the data fetched"
         )
     return folder
@@ -208,11 +149,26 @@ def cache_folder() -> Path:
 
 
 def within(folder: Path, name: str) -> Path | None:
-    """Return where a data folder holds a dataset, in a subfolder of that name or in itself; None if nowhere."""
+    """Return where a folder holds a dataset: in a subfolder of that name, in itself, or in an archive; None if nowhere.
+
+    Files that several datasets call alike make a folder the dataset after which it is called.
+    """
     if os.path.isdir(folder / name):
         return folder / name
-    files = (file for form in DATASETS[name] for file in form.files)
-    return folder if any(os.path.isfile(folder / file) for file in files) else None
+    forms = DATASETS[name].forms
+    files = {file for form in forms for file in form.files}
+    others = {
+        file
+        for other in DATASETS.values()
+        if other.name != name
+        for form in other.forms
+        for file in form.files
+    }
+    own = files if os.path.basename(os.path.abspath(folder)) == name else files - others
+    if any(os.path.isfile(folder / file) for file in own):
+        return folder
+    archives = (folder / form.archive for form in forms)
+    return next((archive for archive in archives if os.path.isfile(archive)), None)
 
 
 def _absolute(value: str) -> Path:
@@ -221,28 +177,51 @@ def _absolute(value: str) -> Path:
     return at_root if at_root.is_dir() and not here.is_dir() else here
 
 
+def _opened(name: str, forms: tuple[Form, ...], path: Path, source: str) -> Located:
+    """Return the files of a folder or of an archive; those of an archive are unpacked into the cache, if need be."""
+    if not os.path.isfile(path):
+        return _verified(name, forms, path, source)
+    form = next((form for form in forms if form.archive == path.name), forms[0])
+    archive, place = _checked(path.read_bytes(), form), cache_folder() / name
+    try:
+        located = _verified(name, forms, place)
+    except DataError:
+        located = _install(name, forms, form, archive, place)
+    return located._replace(source=f"{form.archive} in the {source}")
+
+
 def _verified(name: str, forms: tuple[Form, ...], path: Path, source: str | None = None) -> Located:
-    """Check that `path` holds one form of the dataset, unchanged; return where its files lie."""
+    """Check that `path` holds one form of the dataset, unchanged; return where its files lie.
+
+    A source other than the cache cannot vouch for files without a published hash, and is then said to be unverified.
+    """
     for form in forms:
         if any(os.path.isfile(path / file) for file in form.files):
-            for file, expected in form.files.items():
-                _check_hash(path / file, expected)
-            return Located(path, source or form.source, dict(form.files))
+            hashes = {file: _check_file(path / file, expected) for file, expected in form.files.items()}
+            unverified = ", unverified" if source and not all(form.files.values()) else ""
+            return Located(path, (source or form.source) + unverified, hashes)
     expected = " or ".join(", ".join(form.files) for form in forms)
     raise DataError(f"{path}: the files of {name} are not here (expected {expected})")
 
 
-def _check_hash(path: Path, expected: str) -> None:
+def _check_file(path: Path, expected: str) -> str:
+    """Return the hash of a file, which must be the expected one; its SHA-256 if none is expected."""
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            return _check_hash(str(path), file, expected)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}: unpack the archive again") from error
-    if found != expected:
+
+
+def _check_hash(what: str, file: BinaryIO, expected: str) -> str:
+    algorithm, words = HASHES[len(expected) or 64]
+    found = hashlib.file_digest(file, algorithm).hexdigest()
+    if expected and found != expected:
         raise DataError(
-            f"{path}: SHA-256 is {found}, expected {expected}: "
+            f"{what}: {words} is {found}, expected {expected}: "
             "the file is damaged or was edited; fetch it again"
         )
+    return found
 
 
 def _fetch(name: str, place: Path, origins: Origins, notes: list[str]) -> Located:
@@ -260,8 +239,8 @@ def _fetch(name: str, place: Path, origins: Origins, notes: list[str]) -> Locate
     raise DataError(
         f"{name} cannot be fetched:\n"
         + "\n".join(f"  - {note}" for note in notes)
-        + f"\nFetch {PUBLISHED.addresses[0]}{forms[0].archive} elsewhere, unpack it, and name the folder that "
-        f"then holds {name}/ in DEEPFM_DATA; or use the dataset 'planted', which needs no network."
+        + f"\nFetch {PUBLISHED.addresses[0]}{forms[0].archive} elsewhere, and name the folder that holds it, "
+        f"packed or unpacked, in DEEPFM_DATA; or use the dataset 'planted', which needs no network."
     )
 
 
@@ -292,6 +271,7 @@ def _download(url: str, size: int, origins: Origins) -> bytes:
     import requests
 
     answers, given_up = queue.SimpleQueue(), threading.Event()
+    seconds = origins.whole * max(1, size / 10**7)
 
     def close_redirect(response, **_):
         if response.is_redirect:
@@ -318,9 +298,9 @@ def _download(url: str, size: int, origins: Origins) -> bytes:
 
     threading.Thread(target=read, daemon=True).start()
     try:
-        answer = answers.get(timeout=origins.whole)
+        answer = answers.get(timeout=seconds)
     except queue.Empty:
-        raise DataError(f"not complete after {origins.whole:g} s") from None
+        raise DataError(f"not complete after {seconds:g} s") from None
     finally:
         given_up.set()
     if isinstance(answer, Exception):
@@ -332,7 +312,7 @@ def _download_wheel(form: Form, origins: Origins) -> bytes:
     """Fetch a wheel by name and hash with pip; install neither the wheel nor anything that it depends on."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         requirements = Path(scratch, "requirements.txt")
-        requirements.write_text(f"{form.package} --hash=sha256:{form.sha256}\n", encoding="utf-8")
+        requirements.write_text(f"{form.package} --hash=sha256:{form.hash}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
         command += ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--require-hashes"]
         command += ["--timeout=5", "--retries=1", f"--dest={scratch}", f"--requirement={requirements}"]
@@ -353,8 +333,7 @@ def _checked(archive: bytes, form: Form) -> bytes:
     if len(archive) != form.size:
         came = "more" if len(archive) > form.size else f"{len(archive):,} bytes"
         raise DataError(f"{came} came instead of the {form.size:,} bytes that were published")
-    if (found := hashlib.sha256(archive).hexdigest()) != form.sha256:
-        raise DataError(f"{form.archive}: SHA-256 is {found}, expected {form.sha256}")
+    _check_hash(form.archive, io.BytesIO(archive), form.hash)
     return archive
 
 
@@ -380,7 +359,7 @@ def _install(name: str, forms: tuple[Form, ...], form: Form, archive: bytes, pla
             unpacked, replaced = Path(scratch, name), Path(scratch, "replaced")
             unpacked.mkdir()
             with zipfile.ZipFile(io.BytesIO(archive)) as content:
-                for file in (*form.files, "README"):
+                for file in (*form.files, "README", "README.txt"):
                     if form.inside + file in content.namelist():
                         (unpacked / file).write_bytes(content.read(form.inside + file))
             located = _verified(name, (form,), unpacked)._replace(path=place)

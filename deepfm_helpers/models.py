@@ -140,8 +140,8 @@ def fm_2d(
         k: length of the vectors.
 
     Returns:
-        The sum, a tensor (None, 1) in stars or log-odds, which includes the pairs inside a field with pooling "multi_hot"; and the
-        vectors, (None, p, k), one for each field that is not wide, which the deep part shares.
+        The sum, a tensor (None, 1) in stars or log-odds, which includes the pairs inside a field with pooling
+        "multi_hot"; and the vectors, (None, p, k), one for each field that is not wide, which the deep part shares.
 
     Raises:
         ValueError: neither sizes nor features are given.

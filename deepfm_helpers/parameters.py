@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepfm_helpers.catalogue import DATASETS
 from deepfm_helpers.features import FIELDS
 
 
@@ -177,7 +178,7 @@ def _how_to_write(text: str) -> str:
 
 PARAMETERS: dict[str, Rule] = {
     "directions": OneOf(("add", "both")),
-    "dataset": OneOf(("ml-100k", "ml-1m", "planted", "planted-small")),
+    "dataset": OneOf(tuple(DATASETS)),
     "seed": Whole(0, 2**31 - 1),
     "n_seeds": Whole(1, 20),
     "epochs": Whole(1, 200),

@@ -8,7 +8,8 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers.schema import AGES, CODEBOOK_1M, GENRES, OCCUPATIONS, MovieLens, Provenance, fingerprint
+from deepfm_helpers.catalogue import AGES, DATASETS, GENRES, OCCUPATIONS
+from deepfm_helpers.schema import MovieLens, Provenance, fingerprint
 
 FIELDS = ("uid", "mid", "genre", "gender", "age", "occupation")
 MAX_GENRES = 6
@@ -160,7 +161,8 @@ def planted(
     sides = _side(w, V, user_rows), _side(w, V, film_rows)
     ratings = _draw_ratings(rng, activity, popularity, w0, sides, noise)
     provenance = Provenance("drawn from a seed", {}, fingerprint(ratings, movies, users))
-    return MovieLens("planted", ratings, movies, users, CODEBOOK_1M, provenance, truth)
+    record = DATASETS["planted"]
+    return MovieLens(record.name, ratings, movies, users, record.codebook, record.range, provenance, truth)
 
 
 ROWS = {

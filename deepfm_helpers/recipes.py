@@ -8,11 +8,11 @@ A recipe is a dict of sections; each section but the last two is a dict of argum
 - `model`: arguments of `models.deep_fm_model`; "train" for `mean_rating` means the mean of the training rows. The
   recipe of a model of clicks names the `task` here, unless the data does.
 - `penalty`: λ by name, in units of one rating: λ ‖table‖² is added to the sum of the squared errors, or log-losses,
-  of all training rows (equation eq-prior). A prior of variance τ² on the entries and noise of variance σ² give λ = σ² / τ².
-  Each field has a λ of its own (`features.Feature.penalty`), in place of which the section can name another.
-  "first_order" is the λ for the first-order weights of all fields (0 if it is not named), "fields" a λ for every field
-  that is not named, and "times" a factor on every λ. "deep", for the weights of the network, has another unit:
-  deep · ‖weights‖² is added to the *mean* of the squared errors. Without the section, or with None, nothing is added.
+  of all training rows (equation eq-prior). A prior of variance τ² on the entries and noise of variance σ² give
+  λ = σ² / τ². Each field has a λ of its own (`features.Feature.penalty`), in place of which the section can name
+  another. "first_order" is the λ for the first-order weights of all fields (0 if it is not named), "fields" a λ for
+  every field that is not named, and "times" a factor on every λ. "deep", for the weights of the network, has another
+  unit: deep · ‖weights‖² is added to the *mean* of the errors. Without the section, or with None, nothing is added.
 - `split`: arguments of `features.split_rows`.
 - `training`: arguments of `training.train`, and `schedule`: "constant", "warm" or "cosine".
 - `crosses`: pairs of names of fields, for `features.cross`.
@@ -198,7 +198,7 @@ def _members(recipe, selection, data, rows, seeds, build) -> Iterator[Fitted]:
         if selection != "best epoch":
             of_all_rows = of_all_rows or _fields(recipe, data, rows)
             model, fields, log = _train(recipe, data, of_all_rows, rows, None, seed, build, epochs)
-        possible = (0.0, 1.0) if anatomy.task(model) == "click" else getattr(data, "range", (1.0, 5.0))
+        possible = (0.0, 1.0) if anatomy.task(model) == "click" else data.range
         yield Fitted(model, fields, log, time.perf_counter() - started, possible)
 
 

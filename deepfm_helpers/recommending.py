@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from deepfm_helpers import anatomy, ranking
 from deepfm_helpers.features import FRAMES, Feature, describe
@@ -38,15 +39,19 @@ class TwoSides:
 
     Args:
         model: the last of `models.deep_fm_model`, or another whole model of `models`, possibly loaded from a file.
-        data: the `datasets.MovieLens` with the users and films.
+        data: the `datasets.MovieLens` with the users and films, or an `own.data.OwnData`, whose items are the films.
         features: the fields of the model, each of a user or of a film; None: `features.describe(data)`.
-        ratings: the training rows, which say who has seen what; None: all of `data.ratings`.
+        ratings: the training rows; None: all of `data.ratings`.
+        seen: the rows that say who has seen what; None: the training rows.
 
     Attributes:
         users: the users of `data` sorted by uid; positions of users count its rows.
         films: the films of `data` sorted by mid; positions of films count its rows.
         counts: number of training rows of each film.
-        seen: for each position of a user, the positions of the films in that user's training rows.
+        seen: for each position of a user, the positions of the films that this user has seen.
+        task: "rating" or "click", see `anatomy.task`; scores of clicks are in log-odds.
+        title: the column of `films` that holds the titles; None if there is none.
+        liked: the rating for which a liked film stands if nothing else is said: the highest one.
         bias: the constant of the score, in stars.
         halves: "user" and "film" -> `sides.Half`.
 
@@ -61,11 +66,15 @@ class TwoSides:
         data,
         features: Sequence[Feature] | None = None,
         ratings: pd.DataFrame | None = None,
+        seen: pd.DataFrame | None = None,
     ):
         self.features = _fields_of(model, describe(data) if features is None else features)
         ratings = data.ratings if ratings is None else ratings
         self._scorer = Scorer(model)
         self.bias = self._scorer.bias
+        self.task = anatomy.task(model)
+        self.title = getattr(data, "title", "movie_name")
+        self.liked = data.range[1]
         self.halves = {
             owner: Half(owner, model, self.features, getattr(data, FRAMES[owner]), ids, self._scorer.kernel)
             for owner, ids in (("user", ratings["uid"]), ("film", ratings["mid"]))
@@ -74,8 +83,11 @@ class TwoSides:
         self.users, self.films, self.counts = self._user.frame, self._film.frame, self._film.rows
         self._all_films = self._scorer.films(self._film.side)
 
-        order = np.argsort(self._user.at, kind="stable")
-        self.seen = np.split(self._film.at[order], np.cumsum(self._user.rows)[:-1])
+        users, films = self._user.at, self._film.at
+        if seen is not None:
+            users, films = self._user.positions(seen["uid"]), self._film.positions(seen["mid"])
+        ends = np.bincount(users, minlength=len(self.users)).cumsum()
+        self.seen = np.split(films[np.argsort(users, kind="stable")], ends[:-1])
 
     def scores(self, users: Sequence[int] | Side) -> np.ndarray:
         """Computes the scores of all films, in stars, float32 (users, films).
@@ -131,14 +143,15 @@ class TwoSides:
         return np.concatenate([np.empty((0, n), np.int64), *blocks])
 
     def new_user(
-        self, description: Mapping, likes: Sequence = (), *, target: float = 5.0, noise: float = 1.0
+        self, description: Mapping, likes: Sequence = (), *, target: float | None = None, noise: float = 1.0
     ) -> Side:
         """Describes a person whom the model has not met, as a mixture of known users (equation eq-topn-mixture).
 
         Args:
             description: column -> value, such as {"age": 25, "gender": "F"}; a missing column means the average.
             likes: mids or full titles of films that this person likes.
-            target: the rating for which a liked film stands: 5 stars, or 1 for a model of 0 and 1.
+            target: the rating for which a liked film stands; None: the highest one, 5 stars for MovieLens. With the
+                task "click" a liked film stands for a 1, and neither this number nor the next one counts.
             noise: standard deviation of a rating around its score; the RMSE of the model is a good choice.
 
         Returns:
@@ -160,7 +173,11 @@ class TwoSides:
             candidates.put(np.arange(len(trained)), half.own, known)
             parts = self.parts(half.sum_up(candidates), self._film.side.take(liked))
             stars = self.bias + sum(parts.values())
-            evidence = -np.square(target - stars.astype("f8")).sum(axis=1) / (2 * noise**2)
+            target = self.liked if target is None else target
+            if self.task == "click":
+                evidence = -np.logaddexp(0.0, -stars.astype("f8")).sum(axis=1)
+            else:
+                evidence = -np.square(target - stars.astype("f8")).sum(axis=1) / (2 * noise**2)
             share = np.exp(evidence - evidence.max())
             embedded.put(0, half.own, known.mixed(share / share.sum()))
         return half.sum_up(embedded)
@@ -205,9 +222,12 @@ class TwoSides:
         """
         if isinstance(likes, str):
             raise TypeError(f"likes = {likes!r} is one text: give a list of titles or mids")
-        by_title = dict(zip(self.films.movie_name, self.films.mid, strict=True))
+        by_title = dict(zip(self.films[self.title], self.films.mid, strict=True)) if self.title else {}
+        if self._film.ids_are_text:  # a text is an id first, a title second
+            by_title |= {mid: mid for mid in self.films.mid}
         if unknown := [like for like in likes if isinstance(like, str) and like not in by_title]:
-            near = [title for title in by_title if unknown[0].lower() in title.lower()][:3]
+            titles = [title for title in by_title if isinstance(title, str)]
+            near = [title for title in titles if unknown[0].lower() in title.lower()][:3]
             hint = "; a mid is a number, without quotes" if unknown[0].strip().isdigit() else ""
             hint += f"; perhaps {', '.join(near)}" if near else ""
             raise ValueError(f"no film is called {unknown[0]!r}{hint}")
@@ -241,14 +261,14 @@ def _fields_of(model, features: Sequence[Feature]) -> tuple[Feature, ...]:
 
 def recommend(
     model,
-    user: int | Mapping,
+    user: int | str | Mapping,
     n: int = 10,
     *,
     data=None,
     features: Sequence[Feature] | None = None,
     ratings: pd.DataFrame | None = None,
     min_ratings: int = 1,
-    target: float = 5.0,
+    target: float | None = None,
     noise: float = 1.0,
 ) -> pd.DataFrame:
     """Returns the n films with the highest scores that a person has not seen, and the parts of each score (chapter 12).
@@ -262,11 +282,12 @@ def recommend(
         target, noise: what liked films count for, see `TwoSides.new_user`.
 
     Returns:
-        One row per film, best first and indexed by rank, with mid and title; score, its parts and bias, in stars; and
-        ratings, the number of training rows of the film.
+        One row per film, best first and indexed by rank, with mid and, if there is one, title; score, its parts and
+        bias, in stars; and ratings, the number of training rows of the film. With the task "click" the score, its parts
+        and bias are in log-odds, and probability follows the score.
 
     Raises:
-        TypeError: the uid is not a number, or the likes are not a list.
+        TypeError: the uid is not of the type of the ids, or the likes are not a list.
         ValueError: a uid, a film or a value is unknown, `data` is missing, or the model cannot be cut in two.
     """
     if not isinstance(model, TwoSides):
@@ -285,8 +306,12 @@ def recommend(
     best = model.best(model.scores(side), [seen], n, min_ratings)[0]
     best = best[best >= 0]
     parts = model.parts(side, films.side.take(best))
-    table = model.films.loc[best, ["mid", "movie_name"]].rename(columns={"movie_name": "title"})
+    table = model.films.loc[best, ["mid"]]
+    if model.title:
+        table["title"] = model.films.loc[best, model.title]
     table["score"] = sum(parts.values())[0] + model.bias
+    if model.task == "click":
+        table["probability"] = expit(table["score"])
     for name, values in parts.items():
         table[name] = values[0]
     table = table.assign(bias=model.bias, ratings=model.counts[best])

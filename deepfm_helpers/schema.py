@@ -1,31 +1,12 @@
-"""What every dataset of the book looks like: three typed frames, the codes in them, and their origin."""
+"""What every dataset of the book looks like: three typed frames, what their codes mean, and their origin."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
-GENRES = (
-    "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
-    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
-)  # fmt: skip
-GENDERS = {"F": "female", "M": "male"}
-AGES = {1: "under 18", 18: "18-24", 25: "25-34", 35: "35-44", 45: "45-49", 50: "50-55", 56: "56 and over"}
-OCCUPATIONS = (
-    "other or not specified", "academic/educator", "artist", "clerical/admin", "college/grad student",
-    "customer service", "doctor/health care", "executive/managerial", "farmer", "homemaker", "K-12 student",
-    "lawyer", "programmer", "retired", "sales/marketing", "scientist", "self-employed", "technician/engineer",
-    "tradesman/craftsman", "unemployed", "writer",
-)  # fmt: skip
-OCCUPATIONS_100K = (
-    "administrator", "artist", "doctor", "educator", "engineer", "entertainment", "executive", "healthcare",
-    "homemaker", "lawyer", "librarian", "marketing", "none", "other", "programmer", "retired", "salesman",
-    "scientist", "student", "technician", "writer",
-)  # fmt: skip
-CODEBOOK_1M = {"gender": GENDERS, "age": AGES, "occupation": dict(enumerate(OCCUPATIONS))}
-CODEBOOK_100K = {"gender": GENDERS, "occupation": dict(enumerate(OCCUPATIONS_100K))}
 
 COLUMNS = {
     "ratings": {"uid": "int32", "mid": "int32", "rating": "float32", "timestamp": "int64"},
@@ -44,7 +25,7 @@ class Provenance:
 
     Attributes:
         source: the place, in words.
-        files: name -> SHA-256 of each file that was read.
+        files: name -> hash of each file that was read: the published one, or its SHA-256 if none is published.
         fingerprint: SHA-256 of the content of the frames, see `fingerprint`.
     """
 
@@ -58,12 +39,13 @@ class MovieLens:
     """A dataset in the form that the book uses.
 
     Attributes:
-        name: "ml-100k", "ml-1m", "planted" or "planted-small".
-        ratings: uid int32, mid int32, rating float32 (whole, 1 to 5), timestamp int64 (seconds since 1970).
-        movies: mid int32, movie_name str, movie_genre str (genres joined by "|").
-        users: uid int32, gender str, age int32, occupation int32, zip str. The age is a bucket code on
-            ml-1m and planted data, years on ml-100k.
+        name: its name in `catalogue.DATASETS`.
+        ratings: uid int32, mid int32, rating float32 (in stars), timestamp int64 (seconds since 1970).
+        movies: mid int32, movie_name str, movie_genre str (genres joined by "|"; "" for a film that has none).
+        users: uid int32, gender str, age int32, occupation int32, zip str; of data without a table of users, uid
+            alone. The age is a bucket code on ml-1m and planted data, years on ml-100k.
         codebook: column -> {code: label} for the columns that hold codes.
+        range: lowest and highest rating that can be given, in stars.
         provenance: where the bytes came from.
         truth: the model that drew the ratings, for planted data; None for real data.
     """
@@ -72,7 +54,8 @@ class MovieLens:
     ratings: pd.DataFrame
     movies: pd.DataFrame
     users: pd.DataFrame
-    codebook: dict[str, dict[Any, str]]
+    codebook: Mapping[str, Mapping[Any, str]]
+    range: tuple[float, float]
     provenance: Provenance
     truth: Any = None
 
@@ -86,11 +69,13 @@ def fingerprint(ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame
 
     The order of the rows counts, the index does not. Numbers enter as little-endian bytes and text as UTF-8 lines, so
     the same content has the same fingerprint on every platform and in every published format. A missing value enters
-    as a mark of its own.
+    as a mark of its own; a column that the dataset does not have enters not at all.
     """
     digest = hashlib.sha256()
     for table, frame in {"ratings": ratings, "movies": movies, "users": users}.items():
         for column, dtype in COLUMNS[table].items():
+            if column not in frame:
+                continue
             digest.update(f"{table}.{column} {len(frame)}\n".encode())
             missing = frame[column].isna()
             if dtype == "str":

@@ -124,24 +124,33 @@ class Half:
         embedded.put(0, open_, self.average)
         return embedded
 
-    def positions(self, ids: Sequence[int]) -> np.ndarray:
+    @property
+    def ids_are_text(self) -> bool:
+        """Whether the ids in the frame are texts; otherwise they are whole numbers."""
+        return not pd.api.types.is_numeric_dtype(self.frame[self.key])
+
+    def positions(self, ids: Sequence) -> np.ndarray:
         """Returns the positions in the frame of these ids.
 
         Raises:
-            TypeError: an id is not a number.
+            TypeError: an id is not a number, or not a text where the ids are texts.
             ValueError: the frame lacks an id.
         """
         ids = np.atleast_1d(ids)
         hint = "; describe someone new with a dict, see new_user" if self.key == "uid" else ""
-        if ids.dtype.kind not in "iuf":
-            first = ids.tolist()[0]
+        if self.ids_are_text:
+            strange = [one for one in ids.tolist() if not isinstance(one, str)]
+        else:
+            strange = [] if ids.dtype.kind in "iuf" else ids.tolist()
+        if strange:
+            kind = "text" if self.ids_are_text else "whole number"
             raise TypeError(
-                f"{self.key} {first!r} is of type {type(first).__name__}, and a {self.key} is a whole number{hint}"
+                f"{self.key} {strange[0]!r} is of type {type(strange[0]).__name__}, and a {self.key} is a {kind}{hint}"
             )
         rows = pd.Index(self.frame[self.key]).get_indexer(ids)
         if (rows < 0).any():
             raise ValueError(
-                f"{self.key} {ids[rows < 0][0]} is not among the {len(self.frame):,} of the data{hint}"
+                f"{self.key} {ids[rows < 0].tolist()[0]!r} is not among the {len(self.frame):,} of the data{hint}"
             )
         return rows
 

@@ -233,7 +233,9 @@ def train(
 
 def _batches(xy: Arrays | Stream, batch_size: int, seed: int | None, share: processes.Share):
     """Deals rows in batches, those in memory or those of a stream."""
-    return xy.batches(batch_size, seed, share) if isinstance(xy, Stream) else Batches(*xy, batch_size, seed, share)
+    if isinstance(xy, Stream):
+        return xy.batches(batch_size, seed, share)
+    return Batches(*xy, batch_size, seed, share)
 
 
 def _named(model: keras.Model, name: str, xy: Arrays | Stream) -> dict[str, np.ndarray | str]:

@@ -110,9 +110,30 @@ SABOTAGES = (
     Sabotage(
         "The score goes through a sigmoid",
         MODELS,
-        "return output(join(parts) if len(parts) > 1 else parts[0])",
-        'return layers.Activation("sigmoid")(output(join(parts) if len(parts) > 1 else parts[0]))',
+        '(score) if task == "click" else score',
+        "(score)",
         NETWORK,
+    ),
+    Sabotage(
+        "A probability goes through the sigmoid twice",
+        MODELS,
+        "(score) if task",
+        '(layers.Activation("sigmoid")(score)) if task',
+        "tests/test_models.py::test_a_model_of_clicks_is_one_sigmoid_of_the_same_sum_of_parts",
+    ),
+    Sabotage(
+        "A model of clicks is trained by squared error",
+        "deepfm_helpers/training.py",
+        '"click": (keras.losses.BinaryCrossentropy,',
+        '"click": (keras.losses.MeanSquaredError,',
+        "tests/test_training.py::test_the_derivative_of_the_log_loss_by_the_score_is_p_minus_y_however_sure_the_model_is",
+    ),
+    Sabotage(
+        "The best epoch of clicks is the last one",
+        "deepfm_helpers/checkpoints.py",
+        'if rows and f"val_{m}" in rows[0]), None)',
+        'if rows and f"val_{m}" in rows[0] and m == "rmse"), None)',
+        "tests/test_training.py::test_clicks_are_trained_by_their_log_loss_and_the_best_epoch_stays",
     ),
     Sabotage(
         "The network gets vectors of its own instead of those of the pairs",
@@ -212,8 +233,8 @@ SABOTAGES = (
     Sabotage(
         "A recipe shows its validation rows to the history",
         "deepfm_helpers/recipes.py",
-        "_train(recipe, _fields(recipe, data, kept), kept,",
-        "_train(recipe, _fields(recipe, data, rows), kept,",
+        "_train(recipe, data, _fields(recipe, data, kept), kept,",
+        "_train(recipe, data, _fields(recipe, data, rows), kept,",
         "tests/test_recipes.py::test_the_history_of_a_recipe_sees_no_validation_row",
     ),
     # training
@@ -248,8 +269,8 @@ SABOTAGES = (
     Sabotage(
         "The best epoch is that of the largest error",
         "deepfm_helpers/checkpoints.py",
-        'np.argmin([row["val_rmse"]',
-        'np.argmax([row["val_rmse"]',
+        "np.argmin([row[decisive]",
+        "np.argmax([row[decisive]",
         "tests/test_training.py::test_early_stopping_restores_the_best_epoch",
     ),
     Sabotage(
@@ -373,21 +394,21 @@ SABOTAGES = (
     Sabotage(
         "The SHA-256 of a download is not compared",
         FETCHING,
-        "if (found := hashlib.sha256(archive).hexdigest()) != form.sha256:",
-        "if not (found := hashlib.sha256(archive).hexdigest()):",
+        "    _check_hash(form.archive, io.BytesIO(archive), form.hash)\n",
+        "",
         "tests/test_fetching.py::test_a_bad_answer_costs_one_line_and_gives_way_to_the_next_address",
     ),
     Sabotage(
         "The SHA-256 of a file in a data folder is not compared",
         FETCHING,
-        "    if found != expected:\n",
-        "    if not found:\n",
+        "_check_hash(str(path), file, expected)",
+        '_check_hash(str(path), file, "")',
         "tests/test_fetching.py::test_a_changed_file_in_a_folder_is_refused",
     ),
     Sabotage(
         "An archive writes outside its folder",
         FETCHING,
-        '                for file in (*form.files, "README"):\n'
+        '                for file in (*form.files, "README", "README.txt"):\n'
         "                    if form.inside + file in content.namelist():\n"
         "                        (unpacked / file).write_bytes(content.read(form.inside + file))\n",
         "                for file in content.namelist():\n"

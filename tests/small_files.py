@@ -1,9 +1,9 @@
-"""MovieLens in miniature: files of a few lines in each of the three published formats."""
+"""MovieLens in miniature: files of a few lines in each of the published formats."""
 
 import hashlib
 from pathlib import Path
 
-from deepfm_helpers.schema import GENRES
+from deepfm_helpers.catalogue import GENRES
 
 ML_1M = {
     "ratings.dat": "1::10::5::978300760\n1::20::3::978302109\n2::10::4::978301968\n",
@@ -34,10 +34,17 @@ RECBOLE = {
     "1\t24\tM\ttechnician\t85711\n2\t53\tF\tadministrator\tT8H1N\n",
 }
 
+CSV = {
+    "ratings.csv": "userId,movieId,rating,timestamp\n3,20,0.5,1112484940\n1,10,4.0,964982703\n1,30,4.5,964981247\n",
+    "movies.csv": "movieId,title,genres\n10,Amélie (2001),Children|IMAX\n"
+    '20,"American President, The (1995)",Comedy|Drama|Romance\n'
+    '30,"""Great"" Film, A",(no genres listed)\n',
+}
+
 
 def contents(files: dict[str, str]) -> dict[str, bytes]:
     return {
-        name: text.encode("utf-8" if name.startswith("ml-100k.") else "latin-1")
+        name: text.encode("utf-8" if name.startswith("ml-100k.") or name.endswith(".csv") else "latin-1")
         for name, text in files.items()
     }
 

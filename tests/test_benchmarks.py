@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import click_settings, click_splits, origin, results, run  # noqa: E402
+from benchmarks import click_settings, click_splits, confirming, origin, results, run  # noqa: E402
 from deepfm_helpers._keras import keras  # noqa: E402
 
 MACHINE = {"cores": 2}
@@ -535,37 +536,64 @@ def started(monkeypatch, tmp_path):
     return started
 
 
-def test_rows_of_other_code_stand_if_one_of_them_comes_out_again(started, monkeypatch, tmp_path, capsys):
+def test_rows_of_an_earlier_commit_stand_if_todays_code_predicts_the_same(monkeypatch, tmp_path, capsys):
     file = tmp_path / "results.json"
 
-    def stored(system, split, value, seconds):
-        one = results.row("rmse", system, f"ml-1m, {split}", "rmse", [value], seconds, MACHINE)
-        return one | {"digest": "of old code"}
+    def stored(system, split, digest):
+        return results.row("rmse", system, f"ml-1m, {split}", "rmse", [1.0], 1.0, MACHINE) | {
+            "digest": digest
+        }
 
     results.store(
         [
-            *(stored("FM", f"random {seed}", 1.0, 10.0 - seed) for seed in (1, 2)),
-            stored("DeepFM full", "time 3", 1.0001, 5.0),
-            stored("DeepFM full, k = 40", "valid 1", 1.0, 5.0),
-            stored("DeepFM full, mean of 5", "random 1", 0.9, 5.0),
-            *(stored("Wide & Deep", f"random {seed}", 1.001, 5.0 * seed) for seed in (1, 2)),
+            *(stored("FM", f"random {seed}", "of then") for seed in (1, 2)),
+            stored("DeepFM full", "time 3", "of then"),
+            stored("DeepFM full, mean of 5", "random 1", "of then"),
+            stored("Wide & Deep", "random 1", "of then"),
+            stored("Wide & Deep", "random 2", "of another commit"),
+            stored("matrix factorization", "random 1", "of then"),
+            stored("DeepCTR", "random 1", "of then"),
             results.row("rmse", "DeepFM repaired", "ml-1m, random 1", "rmse", [7.0], 1.0, MACHINE),
         ],
         file,
     )
+
+    @contextmanager
+    def checked_out(commit):
+        assert commit == "an earlier commit"
+        yield "then"
+
+    def ask(folder, program, *arguments, core=""):
+        if program == confirming.DIGESTS:
+            assert folder == "then"
+            return dict.fromkeys(arguments, "of then")
+        compared.add(arguments[0])
+        return str(folder) if arguments[0] == "mf" else "the same"
+
+    compared = set()
+    monkeypatch.setattr(confirming, "checked_out", checked_out)
+    monkeypatch.setattr(confirming, "ask", ask)
     monkeypatch.setattr(results, "read", lambda _=file, read=results.read: read(file))
     monkeypatch.setattr(results.renew, "__defaults__", (file,))
-    assert run.main(["--confirm"]) == 1
-    assert {name for name, *_ in started} == {
-        "FM random 2",
-        "DeepFM full time 3",
-        "DeepFM full, k = 40 valid 1",
-        "Wide & Deep random 1",
+    assert run.main(["--confirm", "an earlier commit"]) == 1
+    assert compared == {"fm", "full", "mf"}
+    said = capsys.readouterr().out
+    assert "measure anew: Wide & Deep (its rows are not of an earlier commit)\n" in said
+    assert "measure anew: matrix factorization (its code predicts something else)\n" in said
+    old = {(one["system"], one["data"]) for one in results.read() if one["digest"].startswith("of ")}
+    assert old == {
+        ("Wide & Deep", "ml-1m, random 1"),
+        ("Wide & Deep", "ml-1m, random 2"),
+        ("matrix factorization", "ml-1m, random 1"),
+        ("DeepCTR", "ml-1m, random 1"),
     }
-    assert "measure anew: Wide & Deep\n" in capsys.readouterr().out
-    assert [(one["system"], one["data"]) for one in results.read() if one["digest"] == "of old code"] == [
-        ("Wide & Deep", "ml-1m, random 2")
-    ]
+
+
+def test_a_program_runs_with_the_code_of_a_folder_and_says_how_it_failed(tmp_path):
+    (tmp_path / "told.py").write_text("x = [1, 'two']")
+    assert confirming.ask(tmp_path, "import json, told; print(json.dumps(told.x))") == [1, "two"]
+    with pytest.raises(RuntimeError, match="an argument: .*KeyError: 'an argument'"):
+        confirming.ask(tmp_path, "import sys; {}[sys.argv[1]]", "an argument")
 
 
 def test_members_that_are_spread_over_the_cores_come_last(started, monkeypatch):
@@ -636,12 +664,12 @@ def test_the_full_model_is_looked_at_after_each_epoch_and_the_first_that_is_near
     answers, errors = [], []
     monkeypatch.setattr(book_reach.protocol, "turn", lambda **answer: answers.append(answer))
 
-    class Watch(book._Until):
+    class Watch(book.Until):
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs)
             errors.append((self.error, self.seconds))
 
-    monkeypatch.setattr(book, "_Until", Watch)
+    monkeypatch.setattr(book, "Until", Watch)
     request = {"data": "planted", "how": "random", "split": 1, "seed": 1, "target": 0.92}
     book_reach.reach(request)
     first = [error <= 0.92 for error, _ in errors].index(True)
@@ -662,7 +690,7 @@ def test_looking_at_the_error_disturbs_no_training():
     undisturbed = recipes.fit(recipe, data, rows, 1).predict(rows)
     errors = []
 
-    class Watch(book._Until):
+    class Watch(book.Until):
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs)
             errors.append(self.error)

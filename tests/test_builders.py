@@ -117,3 +117,29 @@ def test_the_plain_builder_is_the_deepfm_of_a_recipe():
     assert builders.deep_fm(features=fields, k=2).count_params() == (
         models.deep_fm_model(features=fields, k=2)[-1].count_params()
     )
+
+
+def test_each_branch_of_a_model_of_clicks_learns_from_its_own_log_loss():
+    fields, model = built(3, task="click", mean_rating=0.7)
+    x, y = [field.encode(ROWS) for field in fields], (ROWS.rating.to_numpy() > 3).astype("f8")
+    scores = of_branches(model, x).astype("f8")
+    assert scores.mean() == pytest.approx(np.log(0.7 / 0.3), abs=0.5)
+    p = np.array(model(x), "f8")[:, 0]
+    np.testing.assert_allclose(p, 1 / (1 + np.exp(-scores.mean(axis=0))), rtol=1e-4)
+
+    def log_loss(score):
+        return np.mean(np.log1p(np.exp(score)) - y * score)
+
+    (disagreement,) = model.losses
+    assert float(disagreement) > 1e-4
+    loss = log_loss(scores.mean(axis=0)) + float(disagreement)
+    assert loss == pytest.approx(np.mean([log_loss(score) for score in scores]), rel=1e-5)
+    assert (
+        anatomy.task(model)
+        == anatomy.task(
+            builders.without("day", build=builders.branched(2))(
+                features=fields, task="click", mean_rating=0.7
+            )
+        )
+        == "click"
+    )

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_files import ML_1M, ML_100K, RECBOLE, contents, sha256, write
+from small_files import CSV, ML_1M, ML_100K, RECBOLE, contents, sha256, write
 
-from deepfm_helpers import datasets, fetching
+from deepfm_helpers import datasets, features, fetching
 from deepfm_helpers import planted as planted_module
+from deepfm_helpers.catalogue import AGES, DATASETS, OCCUPATIONS
 from deepfm_helpers.datasets import DataError
-from deepfm_helpers.schema import AGES, COLUMNS, OCCUPATIONS
+from deepfm_helpers.schema import COLUMNS
 
 # --- reading ------------------------------------------------------------------------------------------------
 
@@ -77,6 +78,79 @@ def test_windows_line_ends_and_a_missing_last_line_end_change_nothing(tmp_path):
     )
     for read in (datasets.load_ratings, datasets.load_movies, datasets.load_users):
         pd.testing.assert_frame_equal(read(plain), read(windows))
+
+
+def test_csv_files_with_quoted_titles_and_half_stars_and_without_users(tmp_path):
+    folder = write(tmp_path, CSV)
+    assert datasets.load_ratings(folder).to_dict("list") == {
+        "uid": [3, 1, 1],
+        "mid": [20, 10, 30],
+        "rating": [0.5, 4.0, 4.5],
+        "timestamp": [1112484940, 964982703, 964981247],
+    }
+    assert datasets.load_movies(folder).to_dict("list") == {
+        "mid": [10, 20, 30],
+        "movie_name": ["Amélie (2001)", "American President, The (1995)", '"Great" Film, A'],
+        "movie_genre": ["Children|IMAX", "Comedy|Drama|Romance", ""],
+    }
+    users = datasets.load_users(folder)
+    assert users.to_dict("list") == {"uid": [1, 3]}
+    assert users["uid"].dtype == "int32"
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 200])
+def test_the_size_of_the_blocks_changes_neither_rows_nor_errors(tmp_path, monkeypatch, size):
+    folder = write(tmp_path, {"ratings.dat": "\r\n".join(MANY_RATINGS)})
+    whole = datasets.load_ratings(folder)
+    monkeypatch.setattr(datasets._blocks, "__defaults__", (size,))
+    pd.testing.assert_frame_equal(datasets.load_ratings(folder), whole)
+    write(tmp_path, {"ratings.dat": "\n".join([*MANY_RATINGS[:400], "x::1::1::1", *MANY_RATINGS[400:]])})
+    with pytest.raises(DataError, match=r"ratings\.dat, line 401: uid 'x'"):
+        datasets.load_ratings(folder)
+    write(tmp_path, {"ratings.dat": "\n".join([*MANY_RATINGS, MANY_RATINGS[3]])})
+    with pytest.raises(DataError, match=rf"line {len(MANY_RATINGS) + 1}: user 1 has already rated film 4"):
+        datasets.load_ratings(folder)
+
+
+def test_memory_for_ratings_is_a_tenth_of_a_kilobyte_per_row(tmp_path, monkeypatch):
+    """So 32 million rows take 3 GB; with one block of this size, the same rows would take more."""
+    users, films = 1_000, 200
+    rows = (f"{u},{m},{1 + m % 4}.5,{10**9 + m}\n" for u in range(1, users + 1) for m in range(1, films + 1))
+    write(tmp_path, {"ratings.csv": "userId,movieId,rating,timestamp\n" + "".join(rows)})
+    monkeypatch.setattr(datasets._blocks, "__defaults__", (2**16,))
+    datasets.load_ratings(tmp_path)  # imports what is imported late
+    tracemalloc.start()
+    ratings = datasets.load_ratings(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(ratings) == users * films
+    assert peak / len(ratings) < 100
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("9,2,4,5", "rating '4' is none of 0.5, 1.0, 1.5"),
+        ("9,2,4.00,5", "rating '4.00'"),
+        ("9,2,.5,5", "rating '.5'"),
+        ("9,2,4.25,5", "rating '4.25'"),
+        ("9,2,5.5,5", "rating '5.5'"),
+        ("9,2,0.0,5", "rating '0.0'"),
+        ("9,2,,5", "rating ''"),
+        ('9,2,"4.0",5', "rating '\"4.0\"'"),
+        ("9.0,2,4.0,5", "uid '9.0'"),
+        ("9,2,4.0,5.5", "timestamp '5.5'"),
+        ("9,2,4.0", "3 instead of 4"),
+        ("9,2,4.0,5,6", "5 instead of 4"),
+        ("", "1 instead of 4"),
+    ],
+)
+@pytest.mark.parametrize("line", [2, 4])
+def test_a_malformed_rating_of_a_csv_file_is_named(tmp_path, row, message, line):
+    rows = CSV["ratings.csv"].splitlines()
+    write(tmp_path, {"ratings.csv": "\n".join([*rows[: line - 1], row, *rows[line - 1 :]]) + "\n"})
+    with pytest.raises(DataError, match=rf"ratings\.csv, line {line}: .*{message}"):
+        datasets.load_ratings(tmp_path)
 
 
 MANY_RATINGS = [f"{u}::{m}::{1 + (u + m) % 5}::{1000 + m}" for u in range(1, 31) for m in range(1, 31)]
@@ -151,10 +225,20 @@ def test_a_repeated_pair_is_named(tmp_path):
         ("u.user", "3|-1|M|writer|85711", "age '-1'"),
         ("ml-100k.item", "5\tA\t1990", "3 instead of 4"),
         ("ml-100k.user", "3\t24\tM\twizard\t85711", "occupation 'wizard'"),
+        ("movies.csv", "40,A", "2 instead of 3"),
+        ("movies.csv", "40,A, B,Drama", "4 instead of 3"),
+        ("movies.csv", '40,"A, B,Drama', "unexpected end of data"),
+        ("movies.csv", '40,"A" B,Drama', "',' expected after '\"'"),
+        ("movies.csv", "", "0 instead of 3|1 instead of 3"),
+        ("movies.csv", "40,A,Drama|Dramma", "genre 'Dramma' is unknown"),
+        ("movies.csv", "40,A,", "genre '' is unknown"),
+        ("movies.csv", "40,A,(no genres listed)|Drama", "genre '.no genres listed.' is unknown"),
+        ("movies.csv", "40, ,Drama", "the title is empty"),
+        ("movies.csv", "20,Again,Drama", "mid 20 appears a second time"),
     ],
 )
 def test_a_malformed_film_or_user_is_named_with_file_line_and_value(tmp_path, file, row, message):
-    text = (ML_1M | ML_100K | RECBOLE)[file]
+    text = (ML_1M | ML_100K | RECBOLE | CSV)[file]
     write(tmp_path, {file: text + row + "\n"})
     read = datasets.load_users if "user" in file else datasets.load_movies
     with pytest.raises(DataError, match=rf"{file}, line {text.count(chr(10)) + 1}: .*{message}"):
@@ -170,12 +254,11 @@ def test_an_empty_file_is_an_error(tmp_path, file):
         read[kind](tmp_path)
 
 
-@pytest.mark.parametrize("file", list(RECBOLE))
+@pytest.mark.parametrize("file", [*RECBOLE, *CSV])
 def test_a_wrong_or_lonely_header_is_an_error(tmp_path, file):
-    read = dict(
-        zip(RECBOLE, (datasets.load_ratings, datasets.load_movies, datasets.load_users), strict=True)
-    )[file]
-    header, rows = RECBOLE[file].split("\n", 1)
+    readers = (datasets.load_ratings, datasets.load_movies, datasets.load_users)
+    read = dict(zip([*RECBOLE, *CSV], (*readers, *readers[:2]), strict=True))[file]
+    header, rows = (RECBOLE | CSV)[file].split("\n", 1)
     write(tmp_path, {file: header + "\n"})
     with pytest.raises(DataError, match=f"{file}: the file is empty"):
         read(tmp_path)
@@ -187,12 +270,12 @@ def test_a_wrong_or_lonely_header_is_an_error(tmp_path, file):
 
 def test_undecodable_text_is_an_error(tmp_path):
     (tmp_path / "ml-100k.item").write_bytes(RECBOLE["ml-100k.item"].encode("latin-1"))
-    with pytest.raises(DataError, match=r"ml-100k\.item: byte \d+ is not utf-8 text"):
+    with pytest.raises(DataError, match=r"ml-100k\.item, line 2: 'utf-8' codec can't decode byte"):
         datasets.load_movies(tmp_path)
 
 
 def test_a_folder_without_the_file_is_an_error(tmp_path):
-    with pytest.raises(DataError, match=r"none of ratings\.dat, u\.data, ml-100k\.inter"):
+    with pytest.raises(DataError, match=r"none of u\.data, ml-100k\.inter, ratings\.dat, ratings\.csv"):
         datasets.load_ratings(tmp_path)
 
 
@@ -348,8 +431,8 @@ def test_the_fingerprint_depends_on_content_and_on_nothing_else(frames):
 
 def test_loaded_data_says_what_it_is_and_where_it_came_from(tmp_path):
     for name, files, form in (
-        ("ml-1m", ML_1M, fetching.DATASETS["ml-1m"][0]),
-        ("ml-100k", ML_100K, fetching.DATASETS["ml-100k"][0]),
+        ("ml-1m", ML_1M, DATASETS["ml-1m"].forms[0]),
+        ("ml-100k", ML_100K, DATASETS["ml-100k"].forms[0]),
     ):
         hashes = {file: sha256(data) for file, data in contents(files).items()}
         origins = fetching.Origins({name: (replace(form, files=hashes),)}, addresses=())
@@ -363,9 +446,27 @@ def test_loaded_data_says_what_it_is_and_where_it_came_from(tmp_path):
     assert data.codebook["occupation"][0] == "administrator"
 
 
+def test_a_dataset_without_users_says_what_it_lacks_and_gives_what_it_has(tmp_path):
+    write(tmp_path / "ml-latest-small", CSV)
+    data = datasets.load("ml-latest-small", folder=tmp_path)
+    assert (data.range, data.codebook, list(data.users)) == ((0.5, 5.0), {}, ["uid"])
+    assert data.provenance.source == "given folder, unverified"
+    assert data.provenance.files == {file: sha256(text) for file, text in contents(CSV).items()}
+    fields = features.describe(data)
+    assert [field.name for field in fields] == ["uid", "mid", "genre"]
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    (_, _, genre), stars = features.df2xy(joined, fields)
+    assert genre.tolist() == [[3, 4, 5], [1, 2, 0], [0, 0, 0]]
+    assert stars.tolist() == [0.5, 4.0, 4.5]
+    with pytest.raises(
+        KeyError, match="ml-latest-small has no column for age, user_fea3; it has uid, mid, genre, year"
+    ):
+        features.describe(data, ("uid", "age", "genre", "user_fea3"))
+
+
 def test_load_refuses_unknown_names_and_options():
     with pytest.raises(
-        ValueError, match="no published dataset 'ml-2m': choose one of ml-100k, ml-1m; `load` also draws"
+        ValueError, match="no published dataset 'ml-2m': choose one of ml-100k, ml-1m, .*; `load` also draws"
     ):
         datasets.load("ml-2m")
     with pytest.raises(ValueError, match="no published dataset 'planted'"):

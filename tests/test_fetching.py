@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import hashlib
 import io
 import logging
 import os
@@ -14,13 +15,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from small_files import ML_1M, ML_100K, RECBOLE, contents, sha256, write
+from small_files import CSV, ML_1M, ML_100K, RECBOLE, contents, sha256, write
 
 from deepfm_helpers import fetching
-from deepfm_helpers.fetching import DATASETS, Origins, locate
+from deepfm_helpers.catalogue import DATASETS, Form
+from deepfm_helpers.fetching import Origins, locate
 from deepfm_helpers.schema import DataError
 
-OFFICIAL_1M, OFFICIAL_100K, WHEEL_100K = *DATASETS["ml-1m"], *DATASETS["ml-100k"]
+OFFICIAL_1M, OFFICIAL_100K, WHEEL_100K = *DATASETS["ml-1m"].forms, *DATASETS["ml-100k"].forms
 
 
 def zipped(files: dict[str, bytes | str], inside: str = "") -> bytes:
@@ -31,9 +33,9 @@ def zipped(files: dict[str, bytes | str], inside: str = "") -> bytes:
     return buffer.getvalue()
 
 
-def form_of(form: fetching.Form, files: dict[str, str], archive: bytes) -> fetching.Form:
+def form_of(form: Form, files: dict[str, str], archive: bytes) -> Form:
     hashes = {file: sha256(data) for file, data in contents(files).items()}
-    return replace(form, size=len(archive), sha256=sha256(archive), files=hashes)
+    return replace(form, size=len(archive), hash=sha256(archive), files=hashes)
 
 
 ARCHIVE = zipped(contents(ML_1M) | {"README": "terms", "extra.txt": "x" * 5000}, "ml-1m/")
@@ -157,6 +159,71 @@ def test_a_data_folder_of_another_dataset_is_passed_over_with_a_line(server, cac
     monkeypatch.setenv("DEEPFM_DATA", "other")
     with pytest.raises(DataError, match="  - DEEPFM_DATA=other: no ml-100k in "):
         locate("ml-100k", origins=SMALL)
+
+
+def small_csv(archive: bytes = b"", **hashes: str) -> Origins:
+    """Origins of ml-latest-small, whose files have no published hash, and of ml-32m, whose files have an MD5."""
+    (small,), (large,) = DATASETS["ml-latest-small"].forms, DATASETS["ml-32m"].forms
+    md5 = {file: hashlib.md5(text).hexdigest() for file, text in contents(CSV).items()}
+    packed = {"size": len(archive), "hash": hashlib.md5(archive).hexdigest()}
+    forms = {"ml-latest-small": (replace(small, **packed),), "ml-32m": (replace(large, **packed, files=md5),)}
+    return replace(SMALL, datasets=forms)
+
+
+def test_files_are_checked_by_the_hash_that_is_published(cache, tmp_path):
+    path = write(tmp_path / "ml-32m", CSV)
+    located = locate("ml-32m", folder=tmp_path, origins=small_csv())
+    assert located == (path, "given folder", small_csv().datasets["ml-32m"][0].files)
+    (path / "movies.csv").write_bytes(b"movieId,title,genres\n")
+    with pytest.raises(DataError, match=r"movies\.csv: MD5 is \w{32}, expected \w{32}"):
+        locate("ml-32m", folder=tmp_path, origins=small_csv())
+
+
+def test_a_folder_of_files_without_a_published_hash_is_read_and_called_unverified(
+    cache, tmp_path, monkeypatch
+):
+    path = write(tmp_path / "ml-latest-small", CSV)
+    found = {file: sha256(text) for file, text in contents(CSV).items()}
+    located = locate("ml-latest-small", folder=tmp_path, origins=small_csv())
+    assert located == (path, "given folder, unverified", found)
+    (path / "movies.csv").unlink()
+    with pytest.raises(DataError, match=r"movies\.csv: No such file"):
+        locate("ml-latest-small", folder=tmp_path, origins=small_csv())
+
+
+@pytest.mark.parametrize("name", ["ml-latest-small", "ml-32m"])
+def test_an_archive_in_a_folder_is_unpacked_into_the_cache_once(cache, tmp_path, monkeypatch, name):
+    archive = zipped(contents(CSV) | {"README.txt": "terms"}, f"{name}/")
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / f"{name}.zip"
+    file.write_bytes(archive)
+    origins = small_csv(archive)
+    for folder in (file.parent, file):
+        located = locate(name, folder=folder, origins=origins)
+        assert located.path == cache / name
+        assert located.source == f"{name}.zip in the given folder"
+    assert tree(cache / name) == contents(CSV) | {"README.txt": b"terms"}
+    monkeypatch.setenv("DEEPFM_DATA", str(file.parent))
+    monkeypatch.setattr(fetching, "_install", None)  # not a second time
+    assert locate(name, origins=origins).source == f"{name}.zip in the folder named by DEEPFM_DATA"
+    file.write_bytes(archive[:-1] + b"\x01")
+    with pytest.raises(DataError, match=rf"^DEEPFM_DATA=.*: {name}\.zip: MD5 is \w+, expected"):
+        locate(name, origins=origins)
+
+
+def test_a_folder_of_files_that_two_datasets_call_alike_is_the_one_after_which_it_is_called(tmp_path):
+    for name, other in (("ml-32m", "ml-latest-small"), ("ml-latest-small", "ml-32m")):
+        folder = write(tmp_path / name, CSV)
+        assert fetching.within(folder, name) == folder
+        assert fetching.within(folder, other) is None
+    assert fetching.within(write(tmp_path / "mine", ML_1M), "ml-1m") == tmp_path / "mine"
+
+
+def test_a_large_archive_has_more_time(server, cache):
+    server.answers["/bad/ml-1m.zip"] = drip
+    form = replace(SMALL.datasets["ml-1m"][0], size=2 * 10**7)
+    with pytest.raises(DataError, match=r"not complete after 0\.4 s"):
+        locate("ml-1m", origins=server.origins("bad", datasets={"ml-1m": (form,)}, whole=0.2))
 
 
 def test_an_empty_variable_is_one_that_is_not_set(cache, monkeypatch):

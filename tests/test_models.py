@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 
-from deepfm_helpers import datasets, evaluation, features, layers, models, training
+from deepfm_helpers import anatomy, datasets, evaluation, features, layers, models, training
 from deepfm_helpers._keras import keras
 from deepfm_helpers.features import POOLINGS, Feature
 
@@ -413,3 +413,46 @@ def test_the_parts_of_a_reloaded_model_add_up(tmp_path):
     np.testing.assert_allclose(
         evaluation.parts(reloaded, X).sum(axis=1), answer(four[3]), rtol=1e-5, atol=1e-5
     )
+
+
+# -- clicks
+
+
+BUILDS = {
+    "deep_fm_model": lambda **options: models.deep_fm_model(features=FIELDS, k=3, dnn_dim=(4,), **options)[
+        -1
+    ],
+    "fm_model": lambda **options: models.fm_model(FIELDS, 3, **options),
+    "wide_deep_model": lambda **options: models.wide_deep_model(FIELDS, (), 3, (4,), **options),
+}
+
+
+@pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
+def test_a_model_of_clicks_is_one_sigmoid_of_the_same_sum_of_parts(build):
+    training.set_seed(3)
+    stars = build(mean_rating=np.log(0.8 / 0.2), embedding_spread=0.5)
+    clicks = build(task="click", mean_rating=0.8, embedding_spread=0.5)
+    clicks.set_weights(stars.get_weights())
+    assert len(clicks.layers) == len(stars.layers) + 1
+    assert (anatomy.task(stars), anatomy.task(clicks)) == ("rating", "click")
+    score = evaluation.predict(stars, X).astype("f8")
+    np.testing.assert_allclose(evaluation.predict(clicks, X), 1 / (1 + np.exp(-score)), rtol=1e-5)
+    assert np.ptp(score) > 0.1
+    assert anatomy.head(clicks).constant == pytest.approx(np.log(4), rel=1e-6)
+
+
+def test_a_model_of_clicks_starts_at_the_share_of_ones():
+    for start, expected in ((None, 0.5), (0.7, 0.7)):
+        model = models.fm_model(FIELDS, 0, task="click", mean_rating=start, embedding_spread=0.0)
+        np.testing.assert_allclose(evaluation.predict(model, X), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0, 1, 3.5, -0.1])
+def test_a_share_of_ones_lies_between_0_and_1(share):
+    with pytest.raises(ValueError, match=f"mean_rating = {share}: .* share of ones"):
+        models.fm_model(FIELDS, task="click", mean_rating=share)
+
+
+def test_an_unknown_task_is_refused():
+    with pytest.raises(ValueError, match="task = 'clicks': choose 'rating' or 'click'"):
+        models.deep_fm_model(features=FIELDS, task="clicks")

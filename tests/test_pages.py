@@ -166,7 +166,14 @@ def test_a_click_on_a_hidden_cell_says_what_it_shows(build):
     assert "code cell" not in page
 
 
-def test_the_reading_time_counts_words_and_the_code_that_is_not_folded():
+def test_the_reading_time_counts_words_said_ones_too_and_the_code_that_is_not_folded():
+    said = '<span title="no word">yes</span> ' + "word " * (pages.WORDS_A_MINUTE * 5 - 1)
+    outputs = [nbformat.v4.new_output("display_data", {"text/markdown": said})]
+    tell = [
+        nbformat.v4.new_code_cell("say()", outputs=outputs, metadata={"tags": [tag]})
+        for tag in ("hide-input", "hide-cell", "hide-input", "hide-output")
+    ]
+    assert pages.reading_minutes(nbformat.v4.new_notebook(cells=tell)) == 10
     cells = [
         nbformat.v4.new_markdown_cell("# T\n\n" + "word " * pages.WORDS_A_MINUTE * 7),
         nbformat.v4.new_code_cell("x = 1\n\n" * pages.LINES_A_MINUTE * 4),

@@ -45,7 +45,11 @@ def test_parameters_in_range_pass(good):
         ({"dropout": np.bool_(True)}, TypeError, "must be a number from 0 to 1"),
         ({"epochs": True}, TypeError, "YAML reads yes, on and true as True"),
         ({"seed": None}, TypeError, "parameter seed = None: must be a whole number"),
-        ({"dataset": "ml-20m"}, ValueError, "must be one of ml-100k, ml-1m, planted"),
+        (
+            {"dataset": "ml-20m"},
+            ValueError,
+            "must be one of ml-100k, ml-1m, ml-latest-small, ml-32m, planted",
+        ),
         ({"dataset": 1}, TypeError, "must be one of ml-100k"),
         ({"dataset": False}, TypeError, "YAML reads no, off and false as False: put a text in quotes"),
         ({"seed": "1"}, TypeError, "parameter seed = '1': must be a whole number from 0"),

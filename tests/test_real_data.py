@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from deepfm_helpers import datasets, fetching
-from deepfm_helpers.schema import GENRES, OCCUPATIONS_100K
+from deepfm_helpers.catalogue import DATASETS, GENRES, OCCUPATIONS_100K
 
 FINGERPRINTS = {
     "ml-1m": "37d70aab78a6b76fece702e739010a117d9106ac0fb15a1754ad4875d74d19a2",
@@ -27,7 +27,8 @@ def ml_100k(real_data):
 
 
 def test_ml_1m_has_its_published_size(ml_1m):
-    assert (len(ml_1m.ratings), len(ml_1m.users), len(ml_1m.movies)) == (1_000_209, 6_040, 3_883)
+    sizes = len(ml_1m.ratings), len(ml_1m.users), len(ml_1m.movies)
+    assert sizes == DATASETS["ml-1m"].sizes == (1_000_209, 6_040, 3_883)
     assert ml_1m.movies["mid"].max() == 3952
     assert (~ml_1m.movies["mid"].isin(ml_1m.ratings["mid"])).sum() == 177
     assert ml_1m.ratings["uid"].value_counts().min() == 20
@@ -83,6 +84,7 @@ def test_ml_1m_reads_as_other_readers_read_it(real_data):
 def test_ml_100k_has_its_published_size(ml_100k, real_data):
     sizes = {"users": len(ml_100k.users), "items": len(ml_100k.movies), "ratings": len(ml_100k.ratings)}
     assert sizes == {"users": 943, "items": 1_682, "ratings": 100_000}
+    assert (sizes["ratings"], sizes["users"], sizes["items"]) == DATASETS["ml-100k"].sizes
     info = (real_data("ml-100k") / "u.info").read_text().split()
     assert {what: int(n) for n, what in zip(info[::2], info[1::2], strict=True)} == sizes
     assert ml_100k.provenance.fingerprint == FINGERPRINTS["ml-100k"]

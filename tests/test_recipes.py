@@ -75,8 +75,8 @@ def test_refit_trains_on_all_rows_for_the_epochs_that_were_best(split, monkeypat
     seen = []
     train_once = recipes._train
 
-    def watched(recipe, fields, rows, *more):
-        result = train_once(recipe, fields, rows, *more)
+    def watched(recipe, data, fields, rows, *more):
+        result = train_once(recipe, data, fields, rows, *more)
         seen.append((len(rows), len(result[2])))
         return result
 
@@ -233,3 +233,14 @@ def test_the_history_of_a_recipe_sees_no_validation_row(split, monkeypatch):
     recipes.fit(recipes.changed(QUICK, {"history": {"components": 4}}), data, train, 1)
     kept, _ = features.split_rows(train, seed=1, **QUICK["split"])
     assert seen == [kept.index.tolist()]
+
+
+def test_a_recipe_of_clicks_predicts_probabilities_from_the_share_of_ones(split):
+    data, *parts = split
+    train, test = (rows.assign(rating=(rows.rating > 3).astype("float32")) for rows in parts)
+    fitted = recipes.fit(recipes.changed(QUICK, {"model": {"task": "click"}}), data, train, 1)
+    p, y = fitted.predict(test).astype("f8"), test.rating.to_numpy()
+    assert fitted.range == (0, 1)
+    assert list(fitted.history)[2] == "log_loss"
+    base = float(train.rating.mean())
+    assert -np.mean(np.log(np.where(y > 0, p, 1 - p))) < -np.mean(np.log(np.where(y > 0, base, 1 - base)))

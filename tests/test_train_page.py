@@ -93,6 +93,7 @@ def test_the_prose_tells_the_sizes_of_the_set():
     text = " ".join((HERE.root / "book" / "train.md").read_text(encoding="utf-8").split())
     assert f"on the {train.TRAIN} rows that the model learns from" in text
     assert f"error on {train.HELD_OUT} rows held out" in text
+    assert f"noise of the ratings, {train.NOISE} stars" in text
     assert "thirty users, twenty films and four times of day" in text
     assert SIZES.tolist() == [30, 20, 4]
     assert "vector of two numbers" in text

@@ -394,3 +394,87 @@ def test_the_log_of_tensorflow_is_quiet_unless_the_reader_asks_for_it(asked, set
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     script = "import os, deepfm_helpers; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     assert in_a_process(script, **asked).strip() == set_to
+
+
+# -- clicks
+
+
+def clicks_of(rows):
+    """The rows with targets 0 and 1: above 3 stars or not."""
+    fields, *parts = rows
+    return fields, *((x, (y > 3).astype("float32")) for x, y in parts)
+
+
+def log_loss(y, p):
+    return -np.mean(np.where(y > 0, np.log(p), np.log1p(-p)))
+
+
+@pytest.mark.parametrize("deep", ["(n,)", "(n, 1)"])
+def test_clicks_are_trained_by_their_log_loss_and_the_best_epoch_stays(rows, deep):
+    fields, train_xy, valid_xy = clicks_of(rows)
+    if deep == "(n, 1)":
+        train_xy, valid_xy = ((x, y[:, None]) for x, y in (train_xy, valid_xy))
+    model = small_model(fields, task="click", mean_rating=float(train_xy[1].mean()))
+    model, history = fit((fields, train_xy, valid_xy), model, learning_rate=0.05, epochs=8, patience=8)
+    assert list(history) == ["epoch", "loss", "log_loss", "val_loss", "val_log_loss", "seconds"]
+    best = history.val_log_loss.min()
+    assert history.val_log_loss.iloc[-1] > best
+    y, p = valid_xy[1].ravel(), evaluation.predict(model, valid_xy[0]).astype("f8")
+    assert log_loss(y, p) == pytest.approx(best, rel=1e-5)
+    assert best < log_loss(y, np.full(len(y), train_xy[1].mean())) - 0.01
+
+
+def test_the_derivative_of_the_log_loss_by_the_score_is_p_minus_y_however_sure_the_model_is():
+    import tensorflow as tf
+
+    x = keras.Input((1,), name="input_score")
+    model = keras.Model(x, models.predicted(keras.layers.Identity()(x), "click"))
+    training.compile_model(model)
+    score, y = tf.Variable([[-40.0], [40.0], [0.0], [3.0]]), tf.constant([[1.0], [0.0], [1.0], [1.0]])
+
+    @tf.function
+    def derivative():
+        with tf.GradientTape() as tape:
+            loss = model.loss(y, model(score))
+        return tape.gradient(loss, score)
+
+    p = 1 / (1 + np.exp(-score.numpy().astype("f8")))
+    np.testing.assert_allclose(derivative(), (p - y.numpy()) / 4, atol=1e-7)
+
+
+def test_a_click_is_0_or_1(rows):
+    fields, train_xy, valid_xy = rows
+    model = small_model(fields, task="click", mean_rating=0.5)
+    with pytest.raises(
+        ValueError, match="train_xy, ratings: the model predicts clicks, so every one has to be 0 or 1"
+    ):
+        fit(rows, model)
+
+
+class Streamed:
+    """Rows of memory under the interface of a stream, which notes what it was asked for."""
+
+    def __init__(self, x, y):
+        self.xy, self.asked = (x, y), []
+
+    def digests(self):
+        return {"rows": f"{float(self.xy[1].sum())}"}
+
+    def batches(self, batch_size, seed, share):
+        self.asked.append((batch_size, seed))
+        return batches.Batches(*self.xy, batch_size, seed, share)
+
+
+def test_a_stream_of_the_same_rows_trains_the_same_model(rows, whole, tmp_path):
+    fields, train_xy, valid_xy = rows
+    streams = Streamed(*train_xy), Streamed(*valid_xy)
+    model, history = fit((fields, *streams), folder=tmp_path)
+    pd.testing.assert_frame_equal(numbers(history), numbers(whole[1]))
+    for ours, theirs in zip(model.get_weights(), whole[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert streams[0].asked == [(128, 7)]
+    assert streams[1].asked == [(training.VALIDATED_AT_ONCE, None)]
+    assert set(json.loads((tmp_path / "run.json").read_text("utf-8"))["data"]) == {
+        "train_xy, rows",
+        "valid_xy, rows",
+    }

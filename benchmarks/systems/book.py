@@ -48,14 +48,14 @@ def reach(request: dict) -> None:
     """
     data, rows, test = splits.load(request["data"], request["how"], request["split"])
     fields = splits.fields(data)
-    watch = _Until(request["target"], [field.encode(test) for field in fields], test.rating.to_numpy())
+    watch = Until(request["target"], [field.encode(test) for field in fields], test.rating.to_numpy())
     made = recipes.changed(SOON, {"training": {"callbacks": [watch]}})
     watch.started = time.perf_counter()
     recipes.fit(made, data, rows, request["seed"])
     protocol.turn(seconds=protocol.reached(watch.seconds, request["target"]))
 
 
-class _Until(keras.callbacks.Callback):
+class Until(keras.callbacks.Callback):
     """Notes when the RMSE on some rows is first at most a target; the time to compute the RMSE does not count."""
 
     def __init__(self, target: float, x: list, y: np.ndarray):

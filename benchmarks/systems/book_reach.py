@@ -17,7 +17,7 @@ def reach(request: dict) -> None:
     rows, which are looked at after each epoch, does not count.
     """
     data, rows, test = splits.load(request["data"], request["how"], request["split"])
-    watch = book._Until(request["target"], [], test.rating.to_numpy())
+    watch = book.Until(request["target"], [], test.rating.to_numpy())
 
     def build(*, features, **options):
         looked = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Your own data: read any table of ratings or clicks strictly, and describe its columns as fields of the book's models.
+"""Your own data: from any table of ratings or clicks, read strictly, to fields, a judged model, scores and lists.
 
 A folder holds the tables and a file `dataset.toml`, which says what they are; `data.read` reads both. Frames that are
 in memory already become the same object through `data.from_frames`. The modules use those of the package, never the
@@ -9,5 +9,9 @@ other way round, and a module here uses only modules that stand above it::
     files
     guessing
     data
-    accounts
+    accounts, progress, judging
+    fitting
+    keeping
+    scoring, lists
+    commands
 """

@@ -18,6 +18,7 @@ OwnData('frames': 24 rows, 3 users, 2 items; frames in memory)
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,24 @@ class OwnData:
         return f"OwnData({self.name!r}: {sizes}; {self.provenance.source})"
 
     @property
+    def task(self) -> str:
+        """What the target is: "rating", or "click" for 0 and 1."""
+        return self.layout.task
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest target."""
+        return self.layout.range
+
+    @property
+    def title(self) -> str | None:
+        """The column of `items` that says to people which item it is: a text, called title or name if there is one."""
+        columns = self.layout.items.columns.values() if self.layout.items else ()
+        texts = [column.name for column in columns if column.kind == "text"]
+        named = [name for name in texts if re.fullmatch(r"(.*_)?(title|name)", name, re.IGNORECASE)]
+        return next(iter(named + texts), None)
+
+    @property
     def ratings(self) -> pd.DataFrame:
         """The rows, under the name that `recommending.TwoSides` knows."""
         return self.rows
@@ -95,6 +114,10 @@ class OwnData:
     def split(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Returns training, validation and test rows, each in the order of the file."""
         return tuple(self.rows.iloc[at] for at in self.parts.values())
+
+    def learned(self) -> pd.DataFrame:
+        """Returns the training and validation rows together, in the order of the file."""
+        return self.rows.drop(index=self.rows.index[self.parts["test"]])
 
     def fields(self, train: pd.DataFrame | None = None) -> tuple[features.Feature, ...]:
         """Describes the fields of a model: user, item, then the columns of users, items and rows.

@@ -120,6 +120,21 @@ def check_header(header: list, source: Source, what: str) -> None:
             )
 
 
+def header_of(path: Path, source: Source) -> list[str]:
+    """Returns the names of a file's columns, read with the separator and the encoding of a source.
+
+    Raises:
+        DataError: the file cannot be read, or is empty.
+    """
+    if path.suffix == ".parquet":
+        return list(_parquet(path, source)[0].columns)
+    form = Form(source.separator or usual_separator(path), source.encoding)
+    _scan(path, form)
+    rows, header = _opened(path, form)
+    rows.close()
+    return header
+
+
 class Form(NamedTuple):
     """How a file of text is written: the character between two cells, and the encoding."""
 
@@ -150,10 +165,7 @@ def _parquet(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
 def _delimited(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
     form = Form(source.separator or usual_separator(path), source.encoding)
     digest, n_separators, has_quotes = _scan(path, form)
-    rows = _rows(path, form)
-    header = next(rows, (1, []))[1]
-    if not any(header):
-        raise DataError(f"{path}: the file is empty; it needs a header and rows")
+    rows, header = _opened(path, form)
     check_header(header, source, f"{path}, line 1")
     start = next(rows, (2, None))[1]
     rows.close()
@@ -177,6 +189,15 @@ def _delimited(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
     if n_separators != expected or (has_quotes and cells[header[-1]].isna().any()):
         check_widths(path, form)
     return cells, (lambda row: f"{path}, line {_line(path, form, row)}"), digest
+
+
+def _opened(path: Path, form: Form) -> tuple[Iterator[tuple[int, list[str]]], list[str]]:
+    """Returns the rows below the header of a file, see `_rows`, and the header."""
+    rows = _rows(path, form)
+    header = next(rows, (1, []))[1]
+    if not any(header):
+        raise DataError(f"{path}: the file is empty; it needs a header and rows")
+    return rows, header
 
 
 def _scan(path: Path, form: Form) -> tuple[str, int, bool]:

@@ -28,14 +28,20 @@ LOST = """<section><h1>There is no such page</h1>
 
 
 def reading_minutes(notebook: nbformat.NotebookNode) -> int:
-    """Return the minutes to read a chapter, in fives, from its words and its lines of code that are not folded away."""
+    """Return the minutes to read a chapter, in fives, from the words in its prose and outputs and its lines of code.
+
+    What is folded away does not count.
+    """
     words = lines = 0
     for cell in notebook.cells:
+        tags = set(cell.metadata.get("tags", []))
         if cell.cell_type == "markdown":
             words += len(cell.source.split())
-        elif not {"hide-cell", "hide-input", "remove-input", "remove-cell"} & set(
-            cell.metadata.get("tags", [])
-        ):
+            continue
+        if not tags & {"hide-cell", "remove-cell", "hide-output", "remove-output"}:
+            said = [output.get("data", {}).get("text/markdown", "") for output in cell.outputs]
+            words += sum(len(re.sub("<[^>]*>", "", text).split()) for text in said)
+        if not tags & {"hide-cell", "remove-cell", "hide-input", "remove-input"}:
             lines += sum(bool(line.strip()) for line in cell.source.splitlines())
     return 5 * max(1, round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE) / 5))
 

@@ -1,6 +1,6 @@
 """The command `deepfm`: run a notebook with other parameters, once or a hundred times, and look at the results.
 
-`deepfm describe` has another subject: a folder with data of one's own.
+`deepfm describe`, `fit`, `score` and `recommend` have another subject: a folder with data of one's own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepfm_helpers.files import replacing, write_whole
+from deepfm_helpers.own import commands as own_commands
 from deepfm_helpers.press import reruns, warm
 from deepfm_helpers.sweeps import plans, runs
 
-EXPECTED = (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError)
+EXPECTED = (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError, FloatingPointError)
 """Errors about which a person can do something; each ends the command with one line."""
 
 
@@ -151,6 +152,7 @@ def command_line() -> argparse.ArgumentParser:
         action="store_true",
         help="write the proposed dataset.toml into the folder, if there is none",
     )
+    own_commands.add_to(command, _number)
     return parser
 
 
@@ -326,6 +328,8 @@ def _describe(o: argparse.Namespace) -> int:
             print(f"# written to {path}\n")
             layout = None
     print(accounts.account(data.read(o.folder, layout)))
+    if path.exists() and not o.layout:
+        print(f"\nnext: deepfm fit {o.folder}")
     return 0
 
 

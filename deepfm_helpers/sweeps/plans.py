@@ -348,6 +348,6 @@ def fingerprint(dataset: str | None) -> str | None:
 def fingerprint_at_hand(dataset: str | None) -> str | None:
     """Return the same as :func:`fingerprint`, but None for data that would have to be fetched."""
     folders = [folder for folder in (fetching.data_folder(), fetching.cache_folder()) if folder]
-    fetched = dataset in fetching.DATASETS
+    fetched = dataset in fetching.PUBLISHED.datasets
     here = not fetched or any(fetching.within(folder, dataset) for folder in folders)
     return fingerprint(dataset) if here else None

@@ -645,7 +645,7 @@
     ? "A second model, which was asked what people like, chooses these films and their order. The number is what the first model predicts, in stars. "
     : "These films have the highest scores. ")
     + (real ? "The page holds no ratings. So it does not know what a user has seen: mark seen films, and they leave the lists."
-      : "A film that the user has rated in training, or that is marked as seen, is left out."));
+      : "A film that the user has rated in training, or that is marked as seen, is left out; a rating beside a film was held out from the training."));
   facts.textContent = `The models: trained on nine tenths of the ${model.dataset} ratings (seed ${model.seed}). `
     + `On the tenth held out, the root mean squared error of the first is ${model.rmse.toFixed(3)} stars. `
     + (model.lists ? `Lists of ten by the second, without the films rated in training, hold ${percent(model.lists.recall)} of the films liked there; `
