@@ -9,7 +9,7 @@ other way round, and a module here uses only modules that stand above it::
     files
     guessing
     data
-    accounts, progress, judging
+    accounts, progress, judging, streams
     fitting
     keeping
     scoring, lists
