@@ -123,7 +123,7 @@ NARROW = """() => [...document.querySelectorAll("div.cell_input pre")].filter(pr
   const ruler = document.createElement("canvas").getContext("2d");
   ruler.font = font;
   const room = pre.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
-  return room < ruler.measureText("x".repeat(88)).width ? [pre.textContent.slice(0, 60)] : [];
+  return room < ruler.measureText("x".repeat(100)).width ? [pre.textContent.slice(0, 60)] : [];
 })"""
 
 # Contrast is measured element by element: code is coloured in a few ways, thousands of times. One of each is kept.
