@@ -251,9 +251,9 @@ def shuffled(checks: Sequence[str], commit: str) -> list[str]:
 
 def table(verdicts: Iterable[Verdict]) -> str:
     """Return the page of the appendix."""
-    rows = ["| Sabotage | File | Caught by |", "|---|---|---|"]
-    rows += [f"| {v.sabotage.name} | `{v.sabotage.file}` | {_in_words(v)} |" for v in verdicts]
-    return "\n".join([HEAD, *rows, "", f"**{len(rows) - 2} of {len(rows) - 2} caught**", ""])
+    rows = [f"| {v.sabotage.name} | `{v.sabotage.file}` | {_in_words(v)} |" for v in verdicts]
+    head = [":::{table}", ":class: long-names", "", "| Sabotage | File | Caught by |", "|---|---|---|"]
+    return "\n".join([HEAD, *head, *rows, ":::", "", f"**{len(rows)} of {len(rows)} caught**", ""])
 
 
 def _in_words(verdict: Verdict) -> str:

@@ -86,6 +86,46 @@ ROW_NAMES = """() => {
   return moved;
 }"""
 
+OPEN = "document.querySelectorAll('details').forEach(part => part.open = true)"
+
+# The shadow that says there is more is covered by the colour of the ground; another colour would be a shadow itself.
+GROUNDS = r"""() => {
+  const clear = "rgba(0, 0, 0, 0)";
+  const wrong = [];
+  for (const box of document.querySelectorAll(".bd-content *")) {
+    const [, cover] = getComputedStyle(box).backgroundImage.match(/^linear-gradient\(to right, (rgb\(.*?\)) 35%/) ?? [];
+    let ground = box;
+    while (cover && getComputedStyle(ground).backgroundColor === clear) ground = ground.parentElement;
+    const colour = getComputedStyle(ground).backgroundColor;
+    if (cover && cover !== colour) wrong.push(`${box.className}: ${cover} on ${colour}`);
+  }
+  return wrong;
+}"""
+
+STRIPES = """() => [...document.querySelectorAll("table.dataframe tbody th")].filter(name => {
+  const { backgroundImage, backgroundColor } = getComputedStyle(name);
+  return backgroundImage !== "none" && backgroundColor === "rgba(0, 0, 0, 0)"; // one stripe on that of its row
+}).map(name => name.textContent)"""
+
+TOUCHING = """() => [...document.querySelectorAll("details.below-input")]
+  .filter(fold => fold.offsetHeight && fold.previousElementSibling)
+  .map(fold => fold.getBoundingClientRect().top - fold.previousElementSibling.getBoundingClientRect().bottom)
+  .filter(gap => gap < 8)"""
+
+TITLES = """() => [...document.querySelectorAll(".prev-next-title")].filter(title => {
+  const room = document.createElement("canvas").getContext("2d");
+  room.font = getComputedStyle(title).font;
+  return title.clientWidth < Math.min(120, room.measureText(title.textContent).width - 1); // it is rounded
+}).map(title => `${title.textContent}: ${title.clientWidth}px`)"""
+
+NARROW = """() => [...document.querySelectorAll("div.cell_input pre")].filter(pre => pre.offsetHeight).flatMap(pre => {
+  const { font, paddingLeft, paddingRight } = getComputedStyle(pre);
+  const ruler = document.createElement("canvas").getContext("2d");
+  ruler.font = font;
+  const room = pre.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+  return room < ruler.measureText("x".repeat(100)).width ? [pre.textContent.slice(0, 60)] : [];
+})"""
+
 # Contrast is measured element by element: code is coloured in a few ways, thousands of times. One of each is kept.
 THIN_OUT = """() => {
   const seen = new Set();
@@ -159,6 +199,20 @@ def test_the_names_of_its_rows_stay_in_sight_when_a_table_scrolls_on_a_phone(pag
     assert moved == []
 
 
+def test_a_row_of_its_tables_has_one_stripe_on_a_phone(page):
+    page.set_viewport_size(PHONE)
+    striped = page.evaluate(STRIPES)
+    page.set_viewport_size(DESK)
+    assert striped == []
+
+
+def test_the_titles_at_its_foot_have_room_on_a_phone(page):
+    page.set_viewport_size(PHONE)
+    squeezed = page.evaluate(TITLES)
+    page.set_viewport_size(DESK)
+    assert squeezed == []
+
+
 def test_its_formulas_fit_on_a_phone_and_no_line_begins_with_their_full_stop(page):
     page.set_viewport_size(PHONE)
     problems = page.evaluate(FORMULAS)
@@ -202,11 +256,25 @@ def test_what_scrolls_is_reached_by_keyboard_after_a_print_too(page):
 
 def test_it_is_accessible(page):
     page.emulate_media(reduced_motion="reduce")  # what fades in has no contrast yet
-    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    page.evaluate(OPEN)
     page.evaluate(THIN_OUT)
     page.evaluate("Promise.all(document.getAnimations().map(animation => animation.finished))")
     page.evaluate(FRAMES)
     assert _barriers(page, WCAG) == ""
+
+
+def test_its_folded_parts_stand_apart_from_the_code_above_and_have_room_for_a_line_of_code(page):
+    page.evaluate(OPEN)
+    assert page.evaluate(TOUCHING) == []
+    assert page.evaluate(NARROW) == []
+
+
+def test_no_shadow_lies_where_nothing_scrolls(page):
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.evaluate(OPEN)
+    assert page.evaluate(GROUNDS) == []
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    assert page.evaluate(GROUNDS) == []
 
 
 def test_its_dark_side_has_contrast(page):
