@@ -9,7 +9,7 @@ that builds or trains models. A module uses only modules on the lines above its 
     features
     history, layers, anatomy, processes
     models, batches, optimizers, checkpoints
-    training, evaluation, saving, builders
+    training, evaluation, saving, builders, clicks, later
     recipes
     scoring, ranking, neighbours
     sides

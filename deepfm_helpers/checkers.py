@@ -1516,6 +1516,149 @@ def right_by_size(size: int, batch: int) -> str:
     return "A test of this layer has to show it two rows that differ."
 
 
+# 16 Clicks
+
+
+def _sigmoid(s: float) -> float:
+    return 1 / (1 + np.exp(-s))
+
+
+@exercise(
+    "16.1",
+    "What goes into the second sigmoid is a probability. Which outputs can come out of it?",
+    "For a click the best output is the highest one, sigmoid(1); for a row without a click the lowest, sigmoid(0).",
+)
+def floor_of_two_sigmoids(floor: Callable) -> str:
+    """`floor(share)`: the lowest mean log-loss of a model with two sigmoids, where a share of the rows are clicks."""
+
+    def mean(of_click: float, of_none: float) -> Callable:
+        return lambda share: -share * np.log(of_click) - (1 - share) * np.log(of_none)
+
+    highest, lowest = _sigmoid(1.0), _sigmoid(0.0)
+    compare(
+        floor,
+        [(0.5,), (1.0,), (0.0,), (0.2,), (0.77,)],
+        mean(highest, 1 - lowest),
+        {
+            "This is what the share itself costs. A model that knows every answer says different things for "
+            "different rows.": lambda share: -sum(q * np.log(q) for q in (share, 1 - share) if q),
+            "For a row without a click this takes the highest output; the lowest one is better there.": mean(
+                highest, 1 - highest
+            ),
+            "This is in bits; the log-loss of this chapter has natural logarithms.": lambda share: (
+                mean(highest, 1 - lowest)(share) / np.log(2)
+            ),
+        },
+    )
+    return "Below this no model with two sigmoids comes, however much it knows."
+
+
+@exercise(
+    "16.2",
+    "Compare every score of a click with every score of a row without: `a[:, None] > b[None, :]`.",
+    "A pair in order counts 1, a tie one half; divide by the number of pairs.",
+)
+def auc_by_pairs(auc: Callable) -> str:
+    """`auc(y, score)`: the share of pairs of a click and a row without that are in order, ties counted half."""
+
+    def counted(tie: float) -> Callable:
+        def share(y: np.ndarray, score: np.ndarray) -> float:
+            pairs = list(product(score[y == 1], score[y == 0]))
+            return float(np.mean([(a > b) + tie * (a == b) for a, b in pairs]))
+
+        return share
+
+    dice = _dice()
+    drawn = [
+        (np.r_[1, 0, dice.integers(0, 2, n)], dice.integers(0, 4, n + 2).astype(float)) for n in (3, 8, 30)
+    ]
+    compare(
+        auc,
+        [
+            (np.array([1, 0]), np.array([0.7, 0.7])),
+            (np.array([1, 1, 0, 0]), np.array([3.0, 1, 1, 0])),
+            *drawn,
+        ],
+        counted(0.5),
+        {
+            "A tie counts one half; here it counts nothing.": counted(0.0),
+            "A tie counts one half; here it counts as a pair in order.": counted(1.0),
+            "These are the pairs in the wrong order.": lambda y, score: counted(0.5)(1 - y, score),
+        },
+    )
+    return "Ranks give the same number without forming a pair, which is why large tables can have an AUC."
+
+
+@exercise(
+    "16.3",
+    "Work with odds: p / (1 − p). What does thinning out the rows without a click do to them?",
+    "The odds of the sample are too high by the factor 1 / kept. Multiply by kept, and go back to a probability.",
+)
+def for_all_rows(corrected: Callable) -> str:
+    """`corrected(q, kept)`: the probability among all rows, if a share `kept` of those without a click was seen."""
+
+    def odds_times(q: np.ndarray, factor: float) -> np.ndarray:
+        return q * factor / (q * factor + 1 - q)
+
+    compare(
+        corrected,
+        [
+            (np.array([0.5]), 1.0),
+            (np.array([0.5]), 1 / 99),
+            *((_dice().uniform(0.05, 0.95, 4), kept) for kept in (0.5, 0.02)),
+        ],
+        odds_times,
+        {
+            "This multiplies the probability; multiply the odds.": lambda q, kept: q * kept,
+            "This makes the odds higher still; in the sample they are too high already.": lambda q, kept: (
+                odds_times(q, 1 / kept)
+            ),
+            "This adds the logarithm to the probability; it belongs to the log-odds.": lambda q, kept: (
+                q + np.log(kept)
+            ),
+        },
+    )
+    return "The order of the rows stays as it was, and the probabilities now fit all rows."
+
+
+@exercise(
+    "16.4",
+    "`o1 @ w1` gives a number for each row. What is missing is the product of both outputs with the matrix between.",
+    "`(o1 @ W) * o2`, summed over its columns, is the bilinear term of each row.",
+)
+def fused_networks(fuse: Callable) -> str:
+    """`fuse(o1, o2, w1, w2, W, b)`: the scores of two networks' outputs, linear in each and bilinear in both."""
+
+    def fused(bilinear: Callable) -> Callable:
+        def scores(o1, o2, w1, w2, W, b) -> np.ndarray:  # noqa: N803
+            rows = zip(o1, o2, strict=True)
+            return np.array([b + w1 @ x + w2 @ y + bilinear(x, W, y) for x, y in rows])
+
+        return scores
+
+    dice = _dice()
+
+    def case(rows: int, d: int) -> tuple:
+        matrices = (dice.normal(size=shape).round(2) for shape in ((rows, d), (rows, d), (d,), (d,), (d, d)))
+        return (*matrices, 0.5)
+
+    compare(
+        fuse,
+        [case(1, 2), case(3, 2), case(4, 3)],
+        fused(lambda x, W, y: x @ W @ y),
+        {
+            "The matrix is turned round: its rows belong to the first network.": fused(
+                lambda x, W, y: y @ W @ x
+            ),
+            "The bilinear term is missing.": fused(lambda x, W, y: 0.0),
+            "This pairs only entries with the same number, as if the matrix were diagonal.": fused(
+                lambda x, W, y: np.sum(np.diag(W) * x * y)
+            ),
+        },
+    )
+    return "With W = I and no linear terms this is a dot product, so a pair of vectors is a special case."
+
+
 # Gallery, one training, strict reading
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from deepfm_helpers import checkers, exercises, features, grading, models
 
@@ -78,6 +78,14 @@ def grown(score, stars):
 
 def slope(score, stars):
     return np.polyfit(score, stars, 1)[0]
+
+
+def order(y, score, better):
+    return better.outer(score[y == 1], score[y == 0])
+
+
+def in_order(y, score):
+    return (order(y, score, np.greater).mean() + order(y, score, np.greater_equal).mean()) / 2
 
 
 class Fitted(NamedTuple):
@@ -373,6 +381,34 @@ ANSWERS = {
         Given(2, batch=1600): "other rows as well",
         Given(1600, batch=1600): "was trained",
         Given(0.5, batch=1600): "whole number",
+    },
+    "16.1": {
+        lambda share: -share * np.log(special.expit(1)) + (1 - share) * np.log(2): None,
+        lambda share: float(special.entr(share) + special.entr(1 - share)): "what the share itself costs",
+        lambda share: (
+            -share * np.log(special.expit(1)) - (1 - share) * np.log(special.expit(-1))
+        ): "lowest one",
+        lambda share: (-share * np.log(special.expit(1)) + (1 - share) * np.log(2)) / np.log(2): "in bits",
+    },
+    "16.2": {
+        lambda y, score: in_order(y, score): None,
+        lambda y, score: order(y, score, np.greater).mean(): "counts nothing",
+        lambda y, score: order(y, score, np.greater_equal).mean(): "as a pair in order",
+        lambda y, score: in_order(1 - y, score): "wrong order",
+    },
+    "16.3": {
+        lambda q, kept: special.expit(special.logit(q) + np.log(kept)): None,
+        lambda q, kept: kept * q: "multiplies the probability",
+        lambda q, kept: special.expit(special.logit(q) - np.log(kept)): "higher still",
+        lambda q, kept: q + np.log(kept): "adds the logarithm to the probability",
+    },
+    "16.4": {
+        lambda o1, o2, w1, w2, W, b: b + o1 @ w1 + o2 @ w2 + np.einsum("ni,ij,nj->n", o1, W, o2): None,
+        lambda o1, o2, w1, w2, W, b: (
+            b + o1 @ w1 + o2 @ w2 + np.einsum("ni,ji,nj->n", o1, W, o2)
+        ): "turned round",
+        lambda o1, o2, w1, w2, W, b: b + o1 @ w1 + o2 @ w2: "bilinear term is missing",
+        lambda o1, o2, w1, w2, W, b: b + o1 @ w1 + o2 @ w2 + o1 * o2 @ np.diag(W): "diagonal",
     },
     "gallery.1": {
         lambda e, s: e - pd.Series(e).groupby(s).transform("mean"): None,

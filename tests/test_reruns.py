@@ -25,6 +25,7 @@ SMALLER = {
     "12_recommending": {"epochs": 2},
     "13_reruns": {"epochs": 2},
     "14_recovery": {"epochs": 2},
+    "16_clicks": {"epochs": 2},
     "one_training": {"epochs": 3, "batch_size": 20, "learning_rate": 0.02},
 }
 OTHER = {
