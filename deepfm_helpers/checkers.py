@@ -1659,6 +1659,140 @@ def fused_networks(fuse: Callable) -> str:
     return "With W = I and no linear terms this is a dot product, so a pair of vectors is a special case."
 
 
+# 17 Your own data
+
+
+@exercise(
+    "17.1",
+    "Mean and deviation come from the training numbers alone; the other numbers only get them.",
+    "`np.std` divides by n, and `std` of a pandas series by n − 1. What is left of a number that lies at the mean?",
+)
+def scaled_by_training(scale: Callable) -> str:
+    """`scale(train, numbers)`: numbers from the mean of the training numbers, in their standard deviations."""
+
+    def by(of: Callable, ddof: int = 0, missing: Callable = np.mean) -> Callable:
+        def scaled(train: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+            known = of(train, numbers)
+            filled = np.where(np.isnan(numbers), missing(known), numbers)
+            return (filled - known.mean()) / known.std(ddof=ddof)
+
+        return scaled
+
+    def training(train: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        return train
+
+    dice = _dice()
+    drawn = [(dice.normal(5, 3, n).round(1), np.r_[dice.normal(9, 3, 3).round(1), np.nan]) for n in (4, 30)]
+    compare(
+        scale,
+        [(np.array([1.0, 3]), np.array([4, np.nan, 1])), *drawn],
+        by(training),
+        {
+            "This divides by n − 1 in the variance; the chapter divides by n.": by(training, ddof=1),
+            "These are mean and deviation of the numbers that are to be scaled; take those of the training numbers.": (
+                by(lambda train, numbers: numbers[~np.isnan(numbers)])
+            ),
+            "A missing number stays NaN; it has to count as the mean.": by(
+                training, missing=lambda _: np.nan
+            ),
+            "A missing number counts as 0 in the unit of the column; it has to count as the mean.": (
+                by(training, missing=lambda _: 0.0)
+            ),
+        },
+    )
+    return "A number that the training rows have never seen has a place, and a missing one the place of the mean."
+
+
+@exercise(
+    "17.2",
+    "Divide the expected number of lots that share by the number of lots: what is left is a chance.",
+    "Try one number of boxes after the other, from 1 on, or solve for the number and round up.",
+)
+def boxes_for_few_sharing(boxes: Callable) -> str:
+    """`boxes(m, share)`: the fewest boxes with which, on average, at most this share of m lots share their box."""
+
+    def fewest(chance: Callable, fewer: int = 0) -> Callable:
+        def search(m: int, share: float) -> int:
+            count = 1
+            while chance(m, count) > share + 1e-12:
+                count += 1
+            return count - fewer
+
+        return search
+
+    def of_a_lot(m: int, count: int) -> float:
+        return 1 - (1 - 1 / count) ** (m - 1)
+
+    compare(
+        boxes,
+        [(2, 0.5), (2, 0.3), (9, 0.15), (60, 0.4), (700, 0.1)],
+        fewest(of_a_lot),
+        {
+            "A lot does not share its box with itself; it has m − 1 others.": fewest(
+                lambda m, count: of_a_lot(m + 1, count)
+            ),
+            "This many boxes are one too few.": fewest(of_a_lot, fewer=1),
+            "This counts pairs of lots in one box; asked is the number of lots that are in such a pair.": fewest(
+                lambda m, count: (m - 1) / 2 / count
+            ),
+        },
+    )
+    return "A rule of thumb: for one lot in ten to share, it takes nearly ten times as many boxes as lots."
+
+
+@exercise(
+    "17.3",
+    "Add up the points and count the rows for each plant and day; then take, for each day, what came before.",
+    "A running sum less the day's own sum holds the earlier days alone.",
+)
+def means_so_far(so_far: Callable) -> str:
+    """`so_far(rows)`: for each row the mean points of its plant's rows of earlier days, NaN if there are none."""
+
+    def mean(which: Callable) -> Callable:
+        def of_all(rows: pd.DataFrame) -> np.ndarray:
+            found = [
+                [
+                    other.points
+                    for other in rows.itertuples()
+                    if other.plant == row.plant and which(other, row)
+                ]
+                for row in rows.itertuples()
+            ]
+            return np.array([np.mean(points) if points else np.nan for points in found])
+
+        return of_all
+
+    dice = _dice()
+    three = pd.DataFrame({"plant": 1, "sown": [1, 2, 3], "points": [10, 20, 60]})
+    drawn = [
+        pd.DataFrame(
+            dict(zip(("plant", "sown", "points"), dice.integers(1, (4, 6, 100), (n, 3)).T, strict=True))
+        )
+        for n in (8, 30)
+    ]
+    right = mean(lambda other, row: other.sown < row.sown)
+    compare(
+        so_far,
+        [(rows,) for rows in (three, three.iloc[[2, 0, 1]], *drawn)],
+        right,
+        {
+            "The row's own points are in its mean, and so is the answer.": mean(
+                lambda other, row: other.sown < row.sown or other.Index == row.Index
+            ),
+            "The other rows of the same day are in the mean; only earlier days may be.": mean(
+                lambda other, row: other.sown <= row.sown and other.Index != row.Index
+            ),
+            "This is the mean of all rows of the plant; later ones, and the row itself, are in it.": mean(
+                lambda other, row: True
+            ),
+            "Where nothing came before, the mean is unknown: NaN, and not 0.": lambda rows: np.nan_to_num(
+                right(rows)
+            ),
+        },
+    )
+    return "Every number in this column was known on the day of its row."
+
+
 # Gallery, one training, strict reading
 
 

@@ -88,6 +88,22 @@ def in_order(y, score):
     return (order(y, score, np.greater).mean() + order(y, score, np.greater_equal).mean()) / 2
 
 
+def before(rows, own=False):
+    """The mean points of earlier days by plant; with `own`, the row's points as well."""
+    days = rows.groupby(["plant", "sown"]).points.agg(["sum", "size"])
+    earlier = (days.groupby("plant").cumsum() - days).loc[pd.MultiIndex.from_frame(rows[["plant", "sown"]])]
+    total, number = earlier["sum"].to_numpy() + own * rows.points, earlier["size"].to_numpy() + own
+    return total / np.where(number, number, np.nan)
+
+
+def same_day(rows):
+    """The mean points of earlier days and of the other rows of the day."""
+    days = rows.groupby(["plant", "sown"]).points.agg(["sum", "size"]).groupby("plant").cumsum()
+    until = days.loc[pd.MultiIndex.from_frame(rows[["plant", "sown"]])]
+    total, number = until["sum"].to_numpy() - rows.points, until["size"].to_numpy() - 1
+    return total / np.where(number, number, np.nan)
+
+
 class Fitted(NamedTuple):
     """As much of `recipes.Fitted` as a checker asks for."""
 
@@ -409,6 +425,28 @@ ANSWERS = {
         ): "turned round",
         lambda o1, o2, w1, w2, W, b: b + o1 @ w1 + o2 @ w2: "bilinear term is missing",
         lambda o1, o2, w1, w2, W, b: b + o1 @ w1 + o2 @ w2 + o1 * o2 @ np.diag(W): "diagonal",
+    },
+    "17.1": {
+        lambda train, a: (np.nan_to_num(a, nan=train.mean()) - train.mean()) / train.std(): None,
+        lambda train, a: (
+            (np.nan_to_num(a, nan=train.mean()) - train.mean()) / train.std(ddof=1)
+        ): "by n − 1 in",
+        lambda train, a: np.nan_to_num((a - np.nanmean(a)) / np.nanstd(a)): "that are to be scaled",
+        lambda train, a: (a - train.mean()) / train.std(): "stays NaN",
+        lambda train, a: (np.nan_to_num(a) - train.mean()) / train.std(): "counts as 0",
+    },
+    "17.2": {
+        lambda m, share: int(np.ceil(1 / (1 - (1 - share) ** (1 / (m - 1))) - 1e-9)): None,
+        lambda m, share: int(np.ceil(1 / (1 - (1 - share) ** (1 / m)) - 1e-9)): "with itself",
+        lambda m, share: int(np.ceil(1 / (1 - (1 - share) ** (1 / (m - 1))) - 1e-9)) - 1: "one too few",
+        lambda m, share: int(np.ceil((m - 1) / 2 / share - 1e-9)): "counts pairs",
+    },
+    "17.3": {
+        lambda rows: before(rows): None,
+        lambda rows: before(rows, own=True): "own points",
+        lambda rows: rows.groupby("plant").points.transform("mean"): "all rows of the plant",
+        lambda rows: before(rows).fillna(0): "and not 0",
+        lambda rows: same_day(rows): "other rows of the same day",
     },
     "gallery.1": {
         lambda e, s: e - pd.Series(e).groupby(s).transform("mean"): None,

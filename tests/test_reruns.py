@@ -26,6 +26,7 @@ SMALLER = {
     "13_reruns": {"epochs": 2},
     "14_recovery": {"epochs": 2},
     "16_clicks": {"epochs": 2},
+    "17_your_own_data": {"epochs": 2},
     "one_training": {"epochs": 3, "batch_size": 20, "learning_rate": 0.02},
 }
 OTHER = {
@@ -167,7 +168,7 @@ def test_two_runs_are_told_apart_by_more_than_rounding_and_time():
 @pytest.mark.parametrize("path", CHAPTERS[::-1], ids=lambda path: path.stem)
 def test_every_parameter_of_a_chapter_moves_a_recorded_number(path, tmp_path, warm_how):
     declared = reruns.declared(path)
-    assert {"dataset", "seed"} <= set(declared)
+    assert "seed" in declared
     small = {name: value for name, value in (SMALL | SMALLER.get(path.stem, {})).items() if name in declared}
 
     def run(notebook: Path, **changes) -> dict:

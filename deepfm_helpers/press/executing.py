@@ -10,7 +10,7 @@ import nbformat
 
 from deepfm_helpers.files import write_whole
 from deepfm_helpers.page import versions
-from deepfm_helpers.press import checks, provenance
+from deepfm_helpers.press import checks, provenance, reruns
 from deepfm_helpers.press.checkout import DEFAULT, BuildFailed, Checkout
 from deepfm_helpers.press.digests import digest_of_notebook, digest_of_run
 from deepfm_helpers.press.jobs import Job, run_all
@@ -71,12 +71,17 @@ def executed_chapters(
 def chapter_jobs(here: Checkout, dataset: str, fingerprint: str, cache: Path) -> list[Job]:
     """Return the chapters, each with a place in ``cache`` that is named after all that its outputs depend on."""
     # the notebooks' own default is not injected again, so that the page shows no second parameters cell
-    parameters = {} if dataset == DEFAULT else {"dataset": dataset}
-    common = [parameters, fingerprint, versions()]
+    asked = {} if dataset == DEFAULT else {"dataset": dataset}
+    common = [asked, fingerprint, versions()]
     return [
-        Job(path, cache / digest_of_notebook(here, path, *common) / path.name, parameters)
+        Job(path, cache / digest_of_notebook(here, path, *common) / path.name, _known(path, asked))
         for path in here.chapters()
     ]
+
+
+def _known(path: Path, asked: dict[str, object]) -> dict[str, object]:
+    """Return those of the parameters that a chapter has: one that reads no ratings has no dataset."""
+    return {name: value for name, value in asked.items() if name in reruns.declared(path)}
 
 
 def _is_usable(path: Path) -> bool:
