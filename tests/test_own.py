@@ -172,7 +172,6 @@ def test_encodings_separators_windows_lines_and_several_files_change_nothing(fol
 
 
 def test_a_parquet_file_reads_like_a_csv(folder):
-    pytest.importorskip("pyarrow")
     own = data.read(folder)
     pd.read_csv(folder / "ratings.csv").to_parquet(folder / "ratings.parquet")
     (folder / "dataset.toml").write_text(TOML.replace("ratings.csv", "ratings.parquet"))

@@ -197,10 +197,6 @@ def test_what_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch):
     frame = results.collect(planted(tmp_path))
     with pytest.raises(ValueError, match=r"runs\.xlsx: the ending has to be \.csv or \.parquet"):
         results.write(frame, tmp_path / "runs.xlsx")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"runs\.parquet: Parquet needs the package pyarrow"):
-        results.write(frame, tmp_path / "runs.parquet")
-    assert not list(tmp_path.glob("*.parquet"))
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(ImportError, match="needs the package mlflow-skinny"):
         results.to_mlflow(tmp_path, tmp_path / "store")

@@ -11,8 +11,6 @@ from deepfm_helpers.own import streams
 from deepfm_helpers.processes import Share
 from deepfm_helpers.schema import DataError
 
-pytest.importorskip("pyarrow", reason="pyarrow is an extra; the checks install it")
-
 DATA = datasets.load("planted", n_users=200, n_movies=150, n_ratings=6_000, seed=3)
 ROWS = datasets.join(DATA.ratings, DATA.movies, DATA.users)
 FIELDS = features.describe(DATA)

@@ -148,12 +148,8 @@ def usual_separator(path: Path) -> str:
 
 
 def _parquet(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise DataError(
-            f"{path}: to read Parquet install pyarrow (pip install pyarrow), or write a CSV"
-        ) from error
+    import pyarrow  # which takes a moment
+
     try:
         frame = pd.read_parquet(path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:

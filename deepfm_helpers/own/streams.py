@@ -17,8 +17,6 @@ Parquet('_build/rows.parquet': 240 rows in 5 groups)
 >>> model = models.fm_model(fields, k=2)
 >>> list(training.train(model, rows, epochs=2, batch_size=32).columns)
 ['epoch', 'loss', 'rmse', 'seconds']
-
-It needs the package pyarrow: ``pip install "deepfm_helpers[parquet]"``.
 """
 
 from __future__ import annotations
@@ -29,6 +27,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from deepfm_helpers.features import Feature
 from deepfm_helpers.files import replacing
@@ -57,10 +57,9 @@ def write(
     Raises:
         DataError: there is no row, or a target is missing.
     """
-    pa, parquet = _pyarrow()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    schema = pa.schema([*(pa.field(f.name, _type_of(pa, f)) for f in fields), pa.field(TARGET, pa.float32())])
+    schema = pa.schema([*(pa.field(f.name, _type_of(f)) for f in fields), pa.field(TARGET, pa.float32())])
     written, kept = 0, []
     with replacing(path) as part:
         with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
@@ -68,7 +67,7 @@ def write(
                 if frame[TARGET].isna().any():
                     row = written + sum(map(len, kept)) + int(frame[TARGET].isna().to_numpy().argmax())
                     raise DataError(f"row {row} (counted from 0) has no {TARGET}; drop the row")
-                kept.append(_table(pa, schema, frame, fields))
+                kept.append(_table(schema, frame, fields))
                 while (waiting := sum(map(len, kept))) >= rows_per_group:
                     joined = pa.concat_tables(kept)
                     writer.write_table(joined.slice(0, rows_per_group), row_group_size=rows_per_group)
@@ -97,7 +96,6 @@ class Parquet:
     """
 
     def __init__(self, path: str | Path, window: int = 8):
-        _, parquet = _pyarrow()
         self.path, self.window = Path(path), window
         if window < 1:
             raise ValueError(f"window = {window}: at least one row group has to lie in memory")
@@ -131,7 +129,6 @@ class Parquet:
 
     def group(self, i: int) -> list[np.ndarray]:
         """Reads a row group: the inputs of the model, each (n, slots), and the targets, (n,)."""
-        _, parquet = _pyarrow()
         with parquet.ParquetFile(self.path, memory_map=True) as file:
             table = file.read_row_group(i, use_threads=True)
         found = []
@@ -207,38 +204,25 @@ class _Batches:
         return (x, y, weights) if devices > 1 else (x, y)
 
 
-def _table(pa, schema, frame: pd.DataFrame, fields: Sequence[Feature]):
+def _table(schema, frame: pd.DataFrame, fields: Sequence[Feature]):
     """Encodes a frame as a table of the schema."""
     arrays = []
     for field in fields:
         ids = field.encode(frame)
-        cells = pa.array(
-            ids.ravel(), schema.field(field.name).type if field.slots == 1 else _number(pa, field)
-        )
+        cells = pa.array(ids.ravel(), schema.field(field.name).type if field.slots == 1 else _number(field))
         arrays.append(cells if field.slots == 1 else pa.FixedSizeListArray.from_arrays(cells, field.slots))
     arrays.append(pa.array(frame[TARGET].to_numpy("float32")))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _type_of(pa, field: Feature):
-    return _number(pa, field) if field.slots == 1 else pa.list_(_number(pa, field), field.slots)
+def _type_of(field: Feature):
+    return _number(field) if field.slots == 1 else pa.list_(_number(field), field.slots)
 
 
-def _number(pa, field: Feature):
+def _number(field: Feature):
     """Returns the narrowest type that holds the ids of a field; for a numeric field float32."""
     if field.kind == "numeric":
         return pa.float32()
     return next(
         t for t, most in ((pa.int8(), 2**7), (pa.int16(), 2**15), (pa.int32(), 2**31)) if field.size < most
     )
-
-
-def _pyarrow():
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(
-            'rows in Parquet files need pyarrow; install it with: pip install "deepfm_helpers[parquet]"'
-        ) from error
-    return pyarrow, parquet

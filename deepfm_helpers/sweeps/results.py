@@ -168,16 +168,10 @@ def write(frame: pd.DataFrame, path: str | Path) -> None:
 
     Raises:
         ValueError: the name has another ending than .csv, .parquet or none.
-        ImportError: Parquet is asked for, and pyarrow is not installed.
     """
     path = Path(path)
     if path.suffix not in ("", ".csv", ".parquet"):
         raise ValueError(f"{path}: the ending has to be .csv or .parquet")
-    if path.suffix == ".parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError:
-            raise ImportError(f"{path}: Parquet needs the package pyarrow (extra `parquet`)") from None
     with replacing(path) as part:
         if path.suffix == ".parquet":
             frame.to_parquet(part, engine="pyarrow", index=False)
