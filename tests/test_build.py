@@ -194,6 +194,17 @@ def test_a_chapter_is_due_when_something_changed_that_its_outputs_depend_on_and_
     assert key() != before
 
 
+def test_a_chapter_without_a_dataset_is_executed_as_it_is(here):
+    chapter = here.root / "notebooks" / "01_one.ipynb"
+
+    def asked(dataset: str) -> dict:
+        return executing.chapter_jobs(here, dataset, "f", here.built)[0].parameters
+
+    assert (asked("ml-100k"), asked("planted")) == ({}, {"dataset": "planted"})
+    chapter.write_text(chapter.read_text("utf-8").replace("dataset: str", "name: str"), "utf-8")
+    assert asked("planted") == {}
+
+
 def test_a_chapter_that_shows_source_code_or_recorded_numbers_depends_on_their_text(here):
     chapter = here.root / "notebooks" / "01_one.ipynb"
 
