@@ -60,6 +60,8 @@ def program(task: str, system: str) -> tuple[str, bool, str | None]:
         path, model = f"systems/{module}", asked.get("model")
     elif task == "training":
         path = f"systems/{name}"
+    elif task == "streams":
+        path = "systems/book_streams"
     elif task == "scale":
         path = "systems/book"
     elif task == "reading":

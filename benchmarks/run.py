@@ -1,6 +1,6 @@
 """Time the book beside the post's code and other libraries; see README.md in this folder.
 
-python -m benchmarks.run [reading] [training] [scale] [reach] [rmse] [clicks] [pages] [options]
+python -m benchmarks.run [reading] [training] [scale] [reach] [rmse] [clicks] [pages] [streams] [options]
 """
 
 import argparse
@@ -23,6 +23,7 @@ from benchmarks.changes import CHANGES
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build" / "bench"
+MOST_IN_MEMORY = 32  # million rows in the task streams
 ARCHITECTURE = {"k": 16, "dnn_dim": [64, 32], "dropout": 0.2, "batch_size": 2048, "patience": 3}
 
 # What the task rmse can compare: the module in systems/, and what it is asked on top of `ARCHITECTURE`.
@@ -209,12 +210,9 @@ def scale(options) -> list[dict]:
     The ratios compare each size with the first one, turn by turn.
     """
     sizes = {}
-    for millions in options.sizes:
-        n = round(millions * 1_000_000)
-        # As in the published MovieLens data: about 160 ratings a user, and films that grow more slowly.
-        planted = {"n_ratings": n, "n_users": n // 160, "n_movies": round(4_000 * millions**0.5)}
+    for millions in options.sizes or [1, 4, 16, 32]:
         sizes[f"planted, {millions:g} million"] = ARCHITECTURE | {
-            "task": "scale", "planted": planted, "steps": options.steps, "seed": 1,
+            "task": "scale", "planted": _planted(millions), "steps": options.steps, "seed": 1,
             "batch_size": options.batch_size,
         }  # fmt: skip
     answers = in_turn({name: ("book", request) for name, request in sizes.items()}, options.rounds)
@@ -225,6 +223,36 @@ def scale(options) -> list[dict]:
     for metric in ("rows_per_second", "rows_per_cpu_second"):
         rows += ratios("scale", data, metric, answers, pairs, machine)
     return rows
+
+
+def streams(options) -> list[dict]:
+    """Measure pace and peak memory of training on rows that are read from a file, beside rows in memory, in turns.
+
+    More than `MOST_IN_MEMORY` million rows are trained on from the file alone, in one turn.
+    """
+    machine, rows = results.machine(), []
+    read, held = "rows from a file", "rows in memory"
+    for millions in options.sizes or [1, 10, 100]:
+        request = ARCHITECTURE | {
+            "task": "streams", "planted": _planted(millions), "seed": 1, "batch_size": options.batch_size,
+            "epochs": max(1, round(4 / millions)),  # a turn takes at least some seconds
+        }  # fmt: skip
+        systems = {read: ("book_streams", request | {"file": str(BUILD / f"rows-{millions:g}.parquet")})}
+        both = millions <= MOST_IN_MEMORY
+        if both:
+            systems[held] = ("book_streams", request)
+        answers = in_turn(systems, options.rounds if both else 1)
+        data = f"planted, {millions:g} million, batches of {options.batch_size}"
+        rows += rows_of("streams", data, answers, machine)
+        for metric in ("rows_per_second", "rows_per_cpu_second", "peak_mib") if both else ():
+            rows += ratios("streams", data, metric, answers, [(read, held)], machine)
+    return rows
+
+
+def _planted(millions: float) -> dict[str, int]:
+    """As in the published MovieLens data: about 160 ratings a user, and films that grow more slowly."""
+    n = round(millions * 1_000_000)
+    return {"n_ratings": n, "n_users": n // 160, "n_movies": round(4_000 * millions**0.5)}
 
 
 def rmse(options) -> list[dict]:
@@ -395,6 +423,7 @@ TASKS = {
     "rmse": rmse,
     "clicks": clicks,
     "pages": pages,
+    "streams": streams,
 }
 
 
@@ -464,11 +493,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data", default="ml-1m", choices=("ml-1m", "ml-100k"), help="for training, rmse and clicks"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of reading, training, scale and pages")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds of reading, training, scale, pages and streams"
+    )
     parser.add_argument("--batch", type=int, default=8192, help="the larger batch of training")
-    parser.add_argument("--sizes", type=float, nargs="+", default=[1, 4, 16, 32], help="scale: million rows")
+    parser.add_argument(
+        "--sizes", type=float, nargs="+",
+        help="million rows; by default 1 4 16 32 for scale, 1 10 100 for streams",
+    )  # fmt: skip
     parser.add_argument("--steps", type=int, default=100, help="scale: steps in a turn")
-    parser.add_argument("--batch-size", type=int, default=65_536, help="scale: rows in a batch")
+    parser.add_argument("--batch-size", type=int, default=65_536, help="scale, streams: rows in a batch")
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="rmse, clicks, reach: seeds"
     )

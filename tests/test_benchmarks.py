@@ -766,6 +766,105 @@ def test_larger_sizes_are_compared_with_the_first_turn_by_turn(monkeypatch):
     assert {row["n"] for row in rows} == {3}
 
 
+def test_streams_compare_the_file_with_memory_turn_by_turn_where_both_fit(monkeypatch):
+    asked = []
+
+    def in_turn(systems, rounds):
+        asked.append((systems, rounds))
+        figures = {"rows_per_second": 80.0, "rows_per_cpu_second": 4.0, "peak_mib": 2.0, "seconds": 1.0}
+        held = {name: value * 1.25 for name, value in figures.items()}
+        return {
+            name: [figures if request.get("file") else held] * rounds
+            for name, (_, request) in systems.items()
+        }
+
+    monkeypatch.setattr(run, "in_turn", in_turn)
+    rows = run.streams(run.parse(["streams", "--sizes", "10", "100", "--rounds", "3"]))
+    found = {(row["system"], row["data"], row["metric"]): row for row in rows}
+    data = "planted, {} million, batches of 65536"
+    ratio = found["rows from a file / rows in memory", data.format(10), "rows_per_second_ratio"]
+    assert (ratio["value"], ratio["n"]) == (0.8, 3)
+    assert found["rows from a file", data.format(100), "peak_mib"]["n"] == 1
+    assert ("rows in memory", data.format(100), "peak_mib") not in found
+    assert [(list(systems), rounds) for systems, rounds in asked] == [
+        (["rows from a file", "rows in memory"], 3),
+        (["rows from a file"], 1),
+    ]
+    assert origin.program("streams", "rows from a file")[:2] == ("systems/book_streams", True)
+
+
+def test_a_turn_of_streams_has_as_many_steps_as_whole_epochs_and_counts_the_time_between_them(monkeypatch):
+    from benchmarks.systems import book_streams
+
+    clock, answers = SimpleNamespace(now=0.0), []
+    monkeypatch.setattr(book_streams.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(book_streams.time, "process_time", lambda: 2 * clock.now)
+
+    def answer(seconds, cpu_seconds):
+        answers.append((seconds, cpu_seconds))
+        clock.now += 1_000  # the others' turns
+        return len(answers) < 2
+
+    turns = book_streams.Turns(steps=60, epochs=2, answer=answer)
+    turns.set_model(SimpleNamespace(stop_training=False))
+    epoch = 0
+    while not turns.model.stop_training:
+        clock.now += 100  # between two epochs
+        turns.on_epoch_begin(epoch)
+        for batch in (15, 31, 47, 59):
+            clock.now += 16.0 if batch < 59 else 12.0
+            turns.on_train_batch_end(batch)
+        epoch += 1
+    assert answers == [(2 * 160.0, 4 * 160.0)] * 2  # two epochs of 60 steps, and twice the time between
+
+
+def test_planted_rows_are_the_same_in_memory_and_in_the_file(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow", reason="pyarrow is an extra; the checks install it")
+    from benchmarks.systems import book_streams
+
+    monkeypatch.setattr(book_streams, "ROWS_PER_PART", 700)
+    planted = book_streams.Planted(n_ratings=2_000, n_users=40, n_movies=90, seed=1)
+    assert [len(part) for part in planted.parts()] == [700, 700, 600]
+    x, y = planted.arrays()
+    rows = book_streams.streams.write(planted.parts(), planted.fields, tmp_path / "rows.parquet")
+    ((of_file, ratings),) = rows.batches(2_000, None).dataset()
+    for ours, theirs in zip((*x, y), (*of_file, ratings), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for field, ids in zip(planted.fields, x, strict=True):
+        assert ids.min() >= (field.name != "genre")
+        assert ids.max() <= field.size
+    assert set(np.unique(y)) <= {1, 2, 3, 4, 5}
+    assert len(np.unique(y)) > 2
+    women = {uid: set(x[2][x[0] == uid]) for uid in range(1, 41)}
+    assert {len(found) for found in women.values()} == {1}  # a user keeps her traits
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_the_system_of_streams_answers_until_it_is_told_to_stop_and_leaves_no_file(
+    tmp_path, monkeypatch, from_file
+):
+    pytest.importorskip("pyarrow", reason="pyarrow is an extra; the checks install it")
+    from benchmarks.systems import book_streams
+
+    file, answers = tmp_path / "rows.parquet", []
+
+    def turn(**figures):
+        answers.append((figures, file.exists()))
+        return len(answers) < 2
+
+    monkeypatch.setattr(book_streams.protocol, "turn", turn)
+    book_streams.train({
+        "planted": {"n_ratings": 5_000, "n_users": 40, "n_movies": 90}, "seed": 1, "k": 2, "dnn_dim": [4],
+        "batch_size": 256, "epochs": 2, "file": str(file) if from_file else None,
+    })  # fmt: skip
+    assert len(answers) == 2
+    for figures, there in answers:
+        assert figures["rows_per_second"] == pytest.approx(10_000 / figures["seconds"])
+        assert figures["peak_mib"] > 50
+        assert ("file_mib" in figures) == there == from_file
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_each_page_is_opened_once_a_round(monkeypatch, tmp_path):
     from contextlib import nullcontext
     from urllib.request import urlopen

@@ -9,9 +9,9 @@ other way round, and a module here uses only modules that stand above it::
     files
     guessing
     data
-    accounts, progress, judging, streams
+    accounts, progress, judging, serving, streams
     fitting
     keeping
-    scoring, lists
+    scoring, lists, exporting
     commands
 """

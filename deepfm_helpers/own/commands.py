@@ -1,4 +1,4 @@
-"""What `deepfm fit`, `deepfm score` and `deepfm recommend` do and print."""
+"""What `deepfm fit`, `deepfm score`, `deepfm recommend` and `deepfm export` do and print."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ def add_to(command: Command, number: Callable[[str], int]) -> None:
     sub.add_argument("folder", type=Path, help="the folder of the dataset")
     sub.add_argument("--user", required=True, help="the user, as in the rows")
     sub.add_argument("-n", type=number, default=10, help="length of the list (default 10)")
+
+    sub = command("export", export, "write a model of deepfm fit for a server that lacks this package")
+    sub.add_argument("model", type=Path, help="the file of the model")
+    sub.add_argument("folder", type=Path, help="the folder to make, such as served/1")
+    sub.add_argument("--onnx", action="store_true", help="write model.onnx, too; needs the extra onnx")
 
 
 def _seed(text: str) -> int:
@@ -137,6 +142,19 @@ def recommend(o: Namespace) -> int:
     print(f"\n{len(table)} items for {own.layout.roles['user']} {user}; score = sum of {parts}, in {unit}")
     if open_ := [field.name for field in kept.fields if field.owner == "rating"]:
         print(f"left open, since they belong to a row that does not exist yet: {', '.join(open_)}")
+    return 0
+
+
+def export(o: Namespace) -> int:
+    """Reads a model, and writes it to a new folder for a server."""
+    from deepfm_helpers.own import exporting, keeping
+
+    kept = keeping.load(o.model)
+    made = exporting.export(kept.model, kept.fields, o.folder, layout=kept.layout, onnx=o.onnx)
+    also = f", {exporting.ONNX}" if o.onnx else ""
+    print(f"written: {made.folder} (a SavedModel{also}, {exporting.FIELDS} and serving.py)")
+    print(f"read again, it predicts random rows as the model does, to {made.difference:.1g}")
+    print(f"next: python {shlex.quote(str(made.folder / 'serving.py'))} ROWS.csv")
     return 0
 
 
