@@ -1,8 +1,8 @@
 """Test the tests: apply each sabotage of the list to a copy of the project, and show which check notices it.
 
-``python tests/mutants.py`` tries all of them and writes the table of the book's appendix. ``--share MINUTES`` tries, in
-an order that another commit changes, as many as the minutes allow; names try some. It exits with 1 unless all that were
-tried are caught: the check passes on a clean copy, and on the sabotaged copy one of its tests fails. A test that cannot
+``python tests/mutants.py`` tries all of them and writes the table of the book's appendix; names try some, and write
+their rows. ``--share MINUTES`` tries, in an order that another commit changes, as many as the minutes allow, and writes
+nothing. It exits with 1 unless all that were tried are caught: the check passes on a clean copy, and on the sabotaged copy one of its tests fails. A test that cannot
 begin, or that is skipped, proves nothing.
 """
 
@@ -54,7 +54,7 @@ notebook, of a page's script or of a record. `make mutants` applies the sabotage
 project, and runs the check that could notice it. A sabotage counts as caught if the check passes without it and one of
 the check's tests fails with it. The list is `tests/sabotages.py`.
 
-A run of the whole list writes this page.
+Runs write this page: the row of a sabotage is that of the last run that tried it.
 """
 
 
@@ -249,9 +249,19 @@ def shuffled(checks: Sequence[str], commit: str) -> list[str]:
     return random.Random(commit).sample(checks, len(checks))
 
 
-def table(verdicts: Iterable[Verdict]) -> str:
-    """Return the page of the appendix."""
-    rows = [f"| {v.sabotage.name} | `{v.sabotage.file}` | {_in_words(v)} |" for v in verdicts]
+def rows_of(page: str) -> dict[str, str]:
+    """Return the rows of the page of the appendix, by the name of the sabotage."""
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    return {row.split(" | ")[0].removeprefix("| "): row for row in rows[1:]}
+
+
+def table(verdicts: Iterable[Verdict], page: str = "") -> str:
+    """Return the page of the appendix; rows of sabotages that were not tried stay as the page has them."""
+    caught = {
+        v.sabotage.name: f"| {v.sabotage.name} | `{v.sabotage.file}` | {_in_words(v)} |" for v in verdicts
+    }
+    known = rows_of(page) | caught
+    rows = [known[sabotage.name] for sabotage in SABOTAGES if sabotage.name in known]
     head = [":::{table}", ":class: long-names", "", "| Sabotage | File | Caught by |", "|---|---|---|"]
     return "\n".join([HEAD, *head, *rows, ":::", "", f"**{len(rows)} of {len(rows)} caught**", ""])
 
@@ -281,8 +291,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{'caught' if verdict.by else 'NOT CAUGHT':<10}  {verdict.sabotage.name}", flush=True)
         print(f"{'':<12}{verdict.by or verdict.why_not}", flush=True)
     caught = sum(verdict.by is not None for verdict in verdicts.values())
-    if len(verdicts) == len(SABOTAGES) == caught:
-        (ROOT / PAGE).write_text(table(verdicts[s.name] for s in SABOTAGES), encoding="utf-8", newline="\n")
+    if o.share is None and len(verdicts) == caught:
+        page = ROOT / PAGE
+        page.write_text(table(verdicts.values(), page.read_text("utf-8")), encoding="utf-8", newline="\n")
     left = len(chosen) - len(verdicts)
     print(f"{caught} of {len(verdicts)} caught" + (f"; {left} were not tried" if left else ""))
     return 0 if verdicts and caught == len(verdicts) else 1

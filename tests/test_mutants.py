@@ -139,3 +139,23 @@ def test_another_commit_begins_with_other_checks():
     orders = [mutants.shuffled(checks, commit) for commit in ("1f", "1f", "2e")]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == sorted(orders[2]) == sorted(checks)
+
+
+def test_the_page_has_a_row_for_each_sabotage():
+    page = (mutants.ROOT / mutants.PAGE).read_text(encoding="utf-8")
+    assert list(mutants.rows_of(page)) == [sabotage.name for sabotage in SABOTAGES]
+    assert f"**{len(SABOTAGES)} of {len(SABOTAGES)} caught**" in page
+
+
+def test_a_run_of_some_sabotages_writes_their_rows_and_leaves_the_others():
+    first, second, *_ = SABOTAGES
+    page = mutants.table(
+        [mutants.Verdict(first, "test_a: test_b", ""), mutants.Verdict(second, "test_c: test_d", "")]
+    )
+    again = mutants.table([mutants.Verdict(second, "test_e: test_f", "")], page)
+    assert list(mutants.rows_of(again)) == [first.name, second.name]
+    assert mutants.rows_of(again)[first.name] == mutants.rows_of(page)[first.name]
+    assert "test_e: test_f" in mutants.rows_of(again)[second.name]
+    assert "**2 of 2 caught**" in again
+    gone = again.replace(first.name, "A sabotage that is no longer in the list")
+    assert list(mutants.rows_of(mutants.table([], gone))) == [second.name]
