@@ -2,8 +2,8 @@
 
 ``python tests/mutants.py`` tries all of them and writes the table of the book's appendix; names try some, and write
 their rows. ``--share MINUTES`` tries, in an order that another commit changes, as many as the minutes allow, and writes
-nothing. It exits with 1 unless all that were tried are caught: the check passes on a clean copy, and on the sabotaged copy one of its tests fails. A test that cannot
-begin, or that is skipped, proves nothing.
+nothing. It exits with 1 unless all that were tried are caught: the check passes on a clean copy, and on the sabotaged
+copy one of its tests fails. A test that cannot begin, or that is skipped, proves nothing.
 """
 
 from __future__ import annotations
