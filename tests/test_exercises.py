@@ -374,6 +374,12 @@ ANSWERS = {
         Given(1600, batch=1600): "was trained",
         Given(0.5, batch=1600): "whole number",
     },
+    "18.1": {
+        lambda s, share: brentq(lambda b: expit(s + b).mean() - share, -40, 40): None,
+        lambda s, share: logit(share) - logit(expit(s).mean()): "log-odds of means",
+        lambda s, share: logit(share) - s.mean(): "mean of the scores",
+        lambda s, share: -brentq(lambda b: expit(s + b).mean() - share, -40, 40): "wrong sign",
+    },
     "gallery.1": {
         lambda e, s: e - pd.Series(e).groupby(s).transform("mean"): None,
         lambda e, s: e - e.mean(): "all runs",
