@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 from deepfm_helpers import checkers, exercises, features, grading, models
 
