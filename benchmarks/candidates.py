@@ -6,8 +6,7 @@
 A DeepFM is trained with the recipe of `recipes.WITHOUT_HISTORY`, for fewer epochs, since the lists need a network that
 has learned something, and not the best one. Exact lists and lists from ever more candidates take turns; a turn makes
 lists for `BATCH` users at once, and for `SINGLE` users one by one. The rows of the task "candidates" in `results.json`
-hold the seconds of a batch and of one list, the recall of the exact top 10, and this recall where the network does not
-count in the search (`recall_without_network`). Recall does not depend on the machine.
+hold the seconds of a batch and of one list, and the recall of the exact top 10, which does not depend on the machine.
 """
 
 import argparse
@@ -36,15 +35,12 @@ def trained(name: str, sizes: dict, epochs: int, seed: int):
 def measure(model, sides, rounds: int, seed: int) -> dict[str, dict[str, list[float]]]:
     """Return for each way to make lists its figures: metric -> one number a round."""
     users = np.random.default_rng(seed).permutation(sides.users.uid.to_numpy())[:BATCH]
-    plain, average = candidates.Index(model, sides, sample=0), candidates.Index(model, sides)
+    index = candidates.Index(model, sides)
     ways = {EXACT: lambda uids: sides.top(uids, N)}
     for m in MOST:
-        ways[f"{m} candidates"] = lambda uids, m=m: average.top(uids, N, m)
+        ways[f"{m} candidates"] = lambda uids, m=m: index.top(uids, N, m)
     exact = ways[EXACT](users)
     figures = {way: {"seconds_batch": [], "seconds_one": [], "recall": []} for way in ways}
-    for m in MOST:
-        blind = candidates.recall(plain.top(users, N, m), exact)
-        figures[f"{m} candidates"]["recall_without_network"] = [blind]
     for _ in range(rounds):
         for way, top in ways.items():
             started = time.perf_counter()

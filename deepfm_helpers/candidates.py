@@ -1,10 +1,10 @@
 """Finds the top of a list without scoring every film with the network: a few candidates first, then their exact scores.
 
-Across the two sides, the second order is one inner product of vectors (equation eq-topn-split). With the first order,
-and with the mean over some users of what the network adds to a film, it makes a score that costs k multiplications for
-a pair, where the network costs hundreds or thousands. The `m` films with the highest such scores are the candidates,
-and `scoring.Scorer` ranks them. A film that the network alone would lift to the top can be missing; `recall` measures
-that.
+Across the two sides, the second order is one inner product of vectors (equation eq-topn-split). With the first order it
+makes the score of the factorization machine in the model, which costs k multiplications for a pair, where the network
+costs hundreds or thousands. The `m` films with the highest such scores are the candidates, and `scoring.Scorer` ranks
+them. A film that the network alone would lift to the top can be missing; `recall` measures that, and with a larger `m`
+fewer films are.
 
 >>> from deepfm_helpers import candidates, datasets, features, models, recommending
 >>> data = datasets.planted(n_users=40, n_movies=30, n_ratings=300)
@@ -23,7 +23,7 @@ import numpy as np
 
 from deepfm_helpers import ranking
 from deepfm_helpers.recommending import TwoSides
-from deepfm_helpers.scoring import Scorer
+from deepfm_helpers.scoring import Films, Scorer
 
 BLOCK = 256
 """Users whose candidates are found in one product."""
@@ -35,9 +35,6 @@ class Index:
     Args:
         model: the model that `sides` has cut in two.
         sides: its users and films.
-        sample: number of users over whom the network's part of a film is averaged; 0: the network does not count
-            in the search.
-        seed: seed of the draw of these users.
 
     Attributes:
         vectors: of each film that has a training row, its vector and, as one more number, what it adds to every score,
@@ -48,20 +45,13 @@ class Index:
         ValueError: see `scoring.Scorer`.
     """
 
-    def __init__(self, model, sides: TwoSides, sample: int = 256, seed: int = 0):
+    def __init__(self, model, sides: TwoSides):
         self.sides, self._scorer = sides, Scorer(model)
         self.films = np.flatnonzero(sides.counts > 0)
         side = sides.halves["film"].side.take(self.films)
         weights = self._scorer.weights
         constant = weights.get("first_order", 0) * side.first + weights.get("second_order", 0) * side.own
-        if sample and "deep" in weights:
-            users = sides.halves["user"]
-            known = np.flatnonzero(users.rows)
-            drawn = np.random.default_rng(seed).permutation(known)[:sample]
-            constant = constant + self._scorer.parts(users.side.take(drawn), self._scorer.films(side))[
-                "deep"
-            ].mean(axis=0)
-        self._side = side
+        self._all = self._scorer.films(side)
         self.vectors = np.column_stack([side.vector, constant]).astype("f4")
 
     def candidates(self, users: Sequence, m: int) -> np.ndarray:
@@ -104,12 +94,21 @@ class Index:
             here = users[start : start + BLOCK]
             for row, found in zip(half.positions(here), self.candidates(here, m), strict=True):
                 found = np.sort(found)  # equal scores are ordered by film
-                films = self._scorer.films(self._side.take(found))
-                scores = self._scorer.scores(half.side.take([row]), films)
+                scores = self._scorer.scores(half.side.take([row]), self._some(found))
                 scores[:, np.isin(self.films[found], self.sides.seen[row])] = -np.inf
                 best = ranking.best(scores, n)
                 lists.append(np.where(best < 0, -1, self.films[found[best]]))
         return np.concatenate(lists)
+
+    def _some(self, films: np.ndarray) -> Films:
+        """Returns some of the films, prepared for the network: picked from all, not computed again."""
+        everything = self._all
+        floors = []
+        for floor in everything.floors:
+            tiles = -(-len(films) // floor.shape[1])
+            filled = np.resize(films, tiles * floor.shape[1])  # begins again where the films end
+            floors.append(floor.reshape(-1, floor.shape[2])[filled].reshape(tiles, *floor.shape[1:]))
+        return Films(everything.side.take(films), floors, everything.constant[films])
 
     def _within(self, positions: np.ndarray) -> np.ndarray:
         """Returns where films stand in `films`; all of them have a training row, or they are left out."""

@@ -1793,6 +1793,45 @@ def means_so_far(so_far: Callable) -> str:
     return "Every number in this column was known on the day of its row."
 
 
+# 18 After training
+
+
+@exercise(
+    "18.1",
+    "The mean of the probabilities rises with the number that is added, so the number can be searched for.",
+    "Halve an interval again and again, or let scipy.optimize.brentq do so.",
+)
+def moved_constant(shift: Callable) -> str:
+    """`shift(scores, share)`: what has to be added to scores in log-odds, so that the mean probability is the share."""
+    from scipy.optimize import brentq
+    from scipy.special import expit, logit
+
+    def right(scores: np.ndarray, share: float) -> float:
+        return brentq(lambda b: expit(scores + b).mean() - share, -50, 50, xtol=1e-12)
+
+    dice = _dice()
+    compare(
+        shift,
+        [
+            (np.array([0.0, 2.0]), 0.5),
+            (np.array([-1.0, 0.5, 3.0]), 0.2),
+            (dice.normal(-1, 2, 40).round(2), 0.6),
+        ],
+        right,
+        {
+            "This has the wrong sign.": lambda scores, share: -right(scores, share),
+            "This compares log-odds of means, and the mean of the moved probabilities is another number.": (
+                lambda scores, share: logit(share) - logit(expit(scores).mean())
+            ),
+            "This moves the mean of the scores; asked is the mean of the probabilities.": (
+                lambda scores, share: logit(share) - scores.mean()
+            ),
+        },
+        within=1e-4,
+    )
+    return "One number makes the mean right and leaves the order as it was."
+
+
 # Gallery, one training, strict reading
 
 

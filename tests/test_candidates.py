@@ -1,5 +1,8 @@
 """The top of a list from a few candidates: the rules of a list, and how many of the best films are found."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -42,21 +45,25 @@ def test_without_a_network_the_first_films_are_found_by_the_product_alone(data):
     assert candidates.Index(model, sides).top(users, 5, 5).tolist() == sides.top(users, 5).tolist()
 
 
-def test_what_a_network_adds_to_a_film_on_average_finds_more_of_the_best_films(data):
+def test_more_candidates_hold_more_of_the_films_that_a_strong_network_lifts(data):
     model, sides = cut(data, deep=20.0, dnn_dim=(16, 8))
     users = sides.users.uid.to_numpy()
-    exact = sides.top(users, 10)
-    found = [
-        candidates.recall(candidates.Index(model, sides, sample).top(users, 10, 12), exact)
-        for sample in (0, 60)
-    ]
-    assert found[0] + 0.1 < found[1] < 1
+    exact, index = sides.top(users, 10), candidates.Index(model, sides)
+    found = [candidates.recall(index.top(users, 10, m), exact) for m in (10, 20, 80)]
+    assert found[0] + 0.1 < found[1] < found[2] == 1
+
+
+@pytest.mark.parametrize("layers", [(), (7,), (600, 500)])  # the last one in tiles of one film
+def test_networks_of_other_depths_and_widths_rank_candidates_too(data, layers):
+    model, sides = cut(data, deep=20.0, dnn_dim=layers)
+    users = sides.users.uid.to_numpy()[:7]
+    assert candidates.Index(model, sides).top(users, 10, 75).tolist() == sides.top(users, 10).tolist()
 
 
 def test_candidates_are_the_films_with_the_highest_scores_without_the_network(data):
     model, sides = cut(data)
     users = sides.users.uid.to_numpy()[:9]
-    index = candidates.Index(model, sides, sample=0)
+    index = candidates.Index(model, sides)
     parts = sides.parts(users)
     scores = parts["first_order"] + parts["second_order"]
     for row, line in zip(
@@ -80,3 +87,17 @@ def test_impossible_lists_are_refused(data):
     with pytest.raises(ValueError, match="uid 999"):
         index.top([999])
     assert index.top([], 3).shape == (0, 3)
+
+
+def test_the_benchmark_compares_every_number_of_candidates_with_the_exact_lists(data, monkeypatch):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from benchmarks import candidates as benchmark
+
+    monkeypatch.setattr(benchmark, "MOST", (10, 80))
+    monkeypatch.setattr(benchmark, "SINGLE", 2)
+    model, sides = cut(data, deep=20.0, dnn_dim=(16, 8))
+    found = benchmark.measure(model, sides, rounds=2, seed=1)
+    assert list(found) == ["exact", "10 candidates", "80 candidates"]
+    assert found["exact"]["recall"] == found["80 candidates"]["recall"] == [1.0, 1.0]
+    assert found["10 candidates"]["recall"][0] == found["10 candidates"]["recall"][1] < 0.9
+    assert all(len(of[metric]) == 2 for of in found.values() for metric in ("seconds_batch", "seconds_one"))

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import special, stats
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 from deepfm_helpers import checkers, exercises, features, grading, models
 
@@ -399,12 +401,12 @@ ANSWERS = {
         Given(0.5, batch=1600): "whole number",
     },
     "16.1": {
-        lambda share: -share * np.log(special.expit(1)) + (1 - share) * np.log(2): None,
+        lambda share: -share * np.log(expit(1)) + (1 - share) * np.log(2): None,
         lambda share: float(special.entr(share) + special.entr(1 - share)): "what the share itself costs",
         lambda share: (
-            -share * np.log(special.expit(1)) - (1 - share) * np.log(special.expit(-1))
+            -share * np.log(expit(1)) - (1 - share) * np.log(expit(-1))
         ): "lowest one",
-        lambda share: (-share * np.log(special.expit(1)) + (1 - share) * np.log(2)) / np.log(2): "in bits",
+        lambda share: (-share * np.log(expit(1)) + (1 - share) * np.log(2)) / np.log(2): "in bits",
     },
     "16.2": {
         lambda y, score: in_order(y, score): None,
@@ -413,9 +415,9 @@ ANSWERS = {
         lambda y, score: in_order(1 - y, score): "wrong order",
     },
     "16.3": {
-        lambda q, kept: special.expit(special.logit(q) + np.log(kept)): None,
+        lambda q, kept: expit(logit(q) + np.log(kept)): None,
         lambda q, kept: kept * q: "multiplies the probability",
-        lambda q, kept: special.expit(special.logit(q) - np.log(kept)): "higher still",
+        lambda q, kept: expit(logit(q) - np.log(kept)): "higher still",
         lambda q, kept: q + np.log(kept): "adds the logarithm to the probability",
     },
     "16.4": {
@@ -447,6 +449,11 @@ ANSWERS = {
         lambda rows: rows.groupby("plant").points.transform("mean"): "all rows of the plant",
         lambda rows: before(rows).fillna(0): "and not 0",
         lambda rows: same_day(rows): "other rows of the same day",
+    "18.1": {
+        lambda s, share: brentq(lambda b: expit(s + b).mean() - share, -40, 40): None,
+        lambda s, share: logit(share) - logit(expit(s).mean()): "log-odds of means",
+        lambda s, share: logit(share) - s.mean(): "mean of the scores",
+        lambda s, share: -brentq(lambda b: expit(s + b).mean() - share, -40, 40): "wrong sign",
     },
     "gallery.1": {
         lambda e, s: e - pd.Series(e).groupby(s).transform("mean"): None,
