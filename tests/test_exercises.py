@@ -403,9 +403,7 @@ ANSWERS = {
     "16.1": {
         lambda share: -share * np.log(expit(1)) + (1 - share) * np.log(2): None,
         lambda share: float(special.entr(share) + special.entr(1 - share)): "what the share itself costs",
-        lambda share: (
-            -share * np.log(expit(1)) - (1 - share) * np.log(expit(-1))
-        ): "lowest one",
+        lambda share: -share * np.log(expit(1)) - (1 - share) * np.log(expit(-1)): "lowest one",
         lambda share: (-share * np.log(expit(1)) + (1 - share) * np.log(2)) / np.log(2): "in bits",
     },
     "16.2": {
@@ -449,6 +447,7 @@ ANSWERS = {
         lambda rows: rows.groupby("plant").points.transform("mean"): "all rows of the plant",
         lambda rows: before(rows).fillna(0): "and not 0",
         lambda rows: same_day(rows): "other rows of the same day",
+    },
     "18.1": {
         lambda s, share: brentq(lambda b: expit(s + b).mean() - share, -40, 40): None,
         lambda s, share: logit(share) - logit(expit(s).mean()): "log-odds of means",
