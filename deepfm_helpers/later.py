@@ -168,7 +168,7 @@ def dcn_v2(n: int = 2) -> Build:
     """Returns a function that builds a DeepFM with n cross layers and a linear one in place of the pairs.
 
     Args:
-        n: how many `CrossLayer`s, one after the other, on the vectors laid end to end.
+        n: number of layers (`CrossLayer`), one after the other, on the vectors laid end to end.
 
     Raises:
         ValueError: n is below 1.
@@ -188,7 +188,7 @@ def autoint(n: int = 1, heads: int = 2, units: int = 8) -> Build:
     """Returns a function that builds a DeepFM with n layers of attention and a linear one in place of the pairs.
 
     Args:
-        n: how many `SelfAttention`s, one after the other.
+        n: number of layers (`SelfAttention`), one after the other.
         heads, units: see `SelfAttention`.
 
     Raises:

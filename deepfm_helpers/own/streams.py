@@ -123,7 +123,7 @@ class Parquet:
         """Returns a digest of the file's footer: its columns, and the place, size and extremes of every group."""
         return {"rows": f"{len(self)} rows, {self._digest}"}
 
-    def batches(self, batch_size: int, seed: int | None, share: Share = Share()) -> _Batches:  # noqa: B008
+    def batches(self, batch_size: int, seed: int | None, share: Share = Share()):  # noqa: B008
         """Returns the rows in batches; arguments as in `batches.Batches`."""
         return _Batches(self, batch_size, seed, share)
 
