@@ -159,9 +159,7 @@ def exported(
     film_rows = np.asarray(chosen.films, int)
     users = np.asarray(chosen.users, int)
     half = sides.halves["user"]
-    known = np.asarray(
-        users[half.rows[users] > 0] if chosen.known is None else chosen.known, int
-    )
+    known = np.asarray(users[half.rows[users] > 0] if chosen.known is None else chosen.known, int)
     kept, at = {"user": known, "film": film_rows}, {"user": users, "film": film_rows}
     fields, values = [], {"user": {}, "film": {}}
     for f in sides.features if features is None else features:
@@ -257,7 +255,9 @@ def of_rows(
     more = n - len(own)
     if f.kind == "single":  # a row may hold a value that is missing, rare or new
         own, names = np.append(own, 0), [*names, "unknown"]
-    return entry(f, f.kind, names, average, *(t[own] for t in tables), bits) | ({"more": more} if more else {})
+    return entry(f, f.kind, names, average, *(t[own] for t in tables), bits) | (
+        {"more": more} if more else {}
+    )
 
 
 def number(model, f: Feature, rows: pd.DataFrame, bits: int) -> dict:
@@ -284,7 +284,13 @@ def network(model, bits: int) -> list[dict]:
 
 
 def entry(
-    f: Feature, kind: str, values: list[str] | None, average, first: np.ndarray, vectors: np.ndarray, bits: int
+    f: Feature,
+    kind: str,
+    values: list[str] | None,
+    average,
+    first: np.ndarray,
+    vectors: np.ndarray,
+    bits: int,
 ) -> dict:
     """Return a field in the form of the page.
 
@@ -314,9 +320,14 @@ def encode(array: np.ndarray, bits: int) -> dict:
     """Return an array as base64: as float32, or as whole multiples of a step, chosen for the largest number.
 
     Args:
-        array: finite numbers.
+        array: numbers.
         bits: 32 for float32; 16 or 8 for a whole number of so many bits.
+
+    Raises:
+        ValueError: a number is not finite.
     """
+    if not np.isfinite(array).all():
+        raise ValueError("a weight of the model is not finite: the training has diverged; train it again")
     largest = float(np.abs(array).max(initial=0))
     step = 1.0 if bits == 32 else largest / (2 ** (bits - 1) - 1) or 1.0
     scaled = np.asarray(array, float) / step

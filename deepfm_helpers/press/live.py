@@ -360,7 +360,9 @@ def _notes(exported: dict) -> dict[str, str]:
     """Return what the page says about its lists and its models."""
     of_clicks, lists = exported["task"] == "click", exported.get("lists")
     planted = "ratings" in exported["people"]
-    number = "the probability of a click, by the first" if of_clicks else "what the first model predicts, in stars"
+    number = (
+        "the probability of a click, by the first" if of_clicks else "what the first model predicts, in stars"
+    )
     chosen = (
         "A second model, which was asked what people like, chooses these films and their order. "
         f"The number is {number}. "

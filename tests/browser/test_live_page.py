@@ -425,7 +425,11 @@ def test_the_list_is_that_of_the_second_model_without_what_was_rated_in_training
         live_page.locator("#live-user").select_option(str(person))
         scores = []
         for film, rows in enumerate(films["rows"]):
-            of = {"mid": film + 1, "genre": films["values"]["genre"][film], "taste": len(films["title"]) + 1 + person}
+            of = {
+                "mid": film + 1,
+                "genre": films["values"]["genre"][film],
+                "taste": len(films["title"]) + 1 + person,
+            }
             of |= {name: people["values"][name][person] for name in ("gender", "age", "occupation")}
             score = form.terms(lists, [of[f["name"]] for f in lists["fields"]]).sum()
             seen = str(film) in people["ratings"][person]["train"]

@@ -192,9 +192,9 @@
 
   // ------------------------------------------------------------------------------------------ words and numbers
 
-  // Log-odds are told like stars; a target whose range is ten times as wide is told with one digit less.
+  // Log-odds are told like stars, from 1 to 5; a target whose range is ten times as wide is told with one digit less.
   const width = clicks ? 4 : model.range[1] - model.range[0];
-  const DIGITS = Math.min(12, Math.max(0, 3 - Math.floor(Math.log10(width))));
+  const DIGITS = Math.min(12, Math.max(0, 3 - Math.floor(Math.log10(width / 4))));
   const LEAST = 0.5 * 10 ** -DIGITS; // what rounding does not hide
   const fixed = (x, digits = DIGITS) => x.toFixed(digits).replace("-", "−");
   const signed = (x, digits = DIGITS) => (x < 0 ? "−" : "+") + fixed(Math.abs(x), digits);
@@ -318,7 +318,7 @@
   function valueControl(f, id, chosen, choose) {
     const take = (to) => choose(to, `${f.label}: ${label(f, chosen())} → ${label(f, to)}`);
     if (isNumber(f)) {
-      const note = make("span", { class: "live-note", id: `${id}-note` }, `empty: the average, ${measured(f, f.mean)}${f.time ? " UTC" : ""}`);
+      const note = make("span", { class: "live-note", id: `${id}-note` }, `empty: the average, ${measured(f, Number(f.mean.toPrecision(f.time ? 12 : 4)))}${f.time ? " UTC" : ""}`);
       const input = make("input", {
         id, type: f.time ? "datetime-local" : "number", step: "any", "aria-describedby": note.id,
         onchange: () => {
@@ -410,7 +410,7 @@
   const ofRow = context.map((f) => valueControl(f, `live-row-${f.name}`, () => state.row[f.name], (to, what) => {
     change(() => { state.row = { ...state.row, [f.name]: to }; }, what);
   }));
-  const rowBox = make("fieldset", { class: "live-person live-wide" },
+  const rowBox = make("fieldset", { class: "live-person live-row live-wide" },
     make("legend", {}, "The row"), ...ofRow.map(({ box }) => box));
   rowBox.hidden = !context.length;
 
