@@ -22,6 +22,7 @@
   const LETTERS = ["A", "B"];
   const MOST_LIKES = 5;
   const TEN = 10;
+  const MOST_OPEN = 9; // fields; the pairs of more would fill some screens
   const MOST_OFFERED = 5000; // of more titles a browser makes no good list while one types
   const wide = window.matchMedia("(min-width: 60rem)").matches;
 
@@ -33,7 +34,7 @@
     : Object.fromEntries(traits.map((f) => [f.name, people.values[f.name][person]])));
   const aPerson = (person) => ({ person, values: valuesOf(person), likes: [] }); // −1: someone new; never changed in place
   const start = () => ({
-    people: [aPerson(0)], film: busiest, row: open(context), off: {}, folded: { pairs: !wide },
+    people: [aPerson(0)], film: busiest, row: open(context), off: {}, folded: { pairs: !wide || fields.length > MOST_OPEN },
   });
   let state = start();
   let seen = []; // films that leave the lists
