@@ -11,6 +11,7 @@ import pytest
 
 from deepfm_helpers import (
     anatomy,
+    clicks,
     datasets,
     evaluation,
     features,
@@ -284,6 +285,68 @@ def test_a_model_that_the_page_cannot_compute_is_refused(data, tmp_path, fields,
     with pytest.raises(ValueError, match=says):
         live.export(model, fields, data, train, tmp_path / "model.js", error=0.9)
     assert not (tmp_path / "model.js").exists()
+
+
+def test_a_number_is_measured_from_the_mean_of_the_training_rows(data, tmp_path):
+    model, fields, train = made(data, features.describe(data, ("uid", "mid", "user_fea3")), numeric_bias=True)
+    exported = live.export(model, fields, data, train, tmp_path / "model.js", error=0.9)
+    number = exported["fields"][2]
+    assert (number["kind"], number["spread"]) == ("numeric", 1.0)
+    assert number["mean"] == pytest.approx(train.occupation.mean())
+    scores = recommending.TwoSides(model, data, fields, train).scores(exported["people"]["uid"])
+    codes = exported["people"]["values"]["user_fea3"]
+    for person in (0, 5, 29):
+        rows = [exported["people"]["row"][person], 51, codes[person]]
+        assert form.terms(exported, rows).sum() == pytest.approx(scores[person, 50], abs=5e-3)
+    average = form.terms(exported, [0, 0, None])
+    assert average.equals(form.terms(exported, [0, 0, number["mean"]]))
+    slope, start = (w.ravel()[0] for w in anatomy.tables(model, "user_fea3").first.get_weights())
+    assert average["user_fea3"] == pytest.approx(slope * number["mean"] + start, abs=1e-3)
+
+
+def test_the_terms_of_a_model_of_clicks_add_up_to_log_odds(data, tmp_path):
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    answers = clicks.of(joined)
+    model, fields, _ = made(data, task="click", mean_rating=0.6)
+    exported = live.export(model, fields, data, answers, tmp_path / "model.js", error=0.5)
+    assert exported["task"] == "click"
+    assert exported["words"]["unit"] == " log-odds"
+    people, films, mids = exported["people"], exported["films"], np.sort(data.movies.mid)
+    answered = answers[answers.uid.isin(people["uid"])].head(50)
+    predicted = evaluation.predict(model, [f.encode(answered) for f in fields])
+    for (_, row), probability in zip(answered.iterrows(), predicted, strict=True):
+        person, film = people["uid"].index(row.uid), int(np.searchsorted(mids, row.mid))
+        of = {"uid": people["row"][person], "mid": film + 1}
+        of |= {name: some[person] for name, some in people["values"].items()}
+        of |= {name: some[film] for name, some in films["values"].items()}
+        score = form.terms(exported, [of[f.name] for f in fields]).sum()
+        assert 1 / (1 + np.exp(-score)) == pytest.approx(probability, abs=2e-4)
+        assert people["ratings"][person]["train"][film] == row.rating
+    assert {stars for one in people["ratings"] for stars in one["train"].values()} == {0, 1}
+
+
+def test_a_recipe_of_clicks_makes_the_page_of_clicks(data, tmp_path):
+    options = {"training": {"epochs": 1}, "model": {"task": "click"}}
+    exported = live.train_and_export(
+        data, tmp_path / "model.js", recipe=live.recipes.changed(live.RECIPE, options)
+    )
+    answers = clicks.of(datasets.join(data.ratings, data.movies, data.users))
+    assert exported["task"] == "click"
+    assert sum(exported["films"]["rows"]) == round(0.9 * len(answers))
+    assert 0.3 < exported["error"] < 1
+    assert 0 < exported["lists"]["recall"] < 1
+    assert f"log-loss of the first is {exported['error']:.3f} nats" in exported["notes"]["model"]
+
+
+@pytest.mark.parametrize(("bits", "within"), [(8, 0.5 * 3 / 127), (16, 0.5 * 3 / 32767), (32, 1e-7)])
+def test_an_array_comes_back_to_its_bits(bits, within):
+    array = np.array([[3.0, -0.1], [0.7, -2.9]], "f4")
+    encoded = form.encode(array, bits)
+    np.testing.assert_allclose(form.decode(encoded, 2, 2), array, rtol=0, atol=within * 1.001)
+    assert len(encoded["data"]) == 4 * -(-4 * bits // 8 // 3)
+    assert form.decode(form.encode(np.zeros(3), bits), 3).tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="not finite"):
+        form.encode(np.array([1.0, np.nan]), bits)
 
 
 def test_training_measures_rows_that_it_has_not_seen(data, tmp_path):

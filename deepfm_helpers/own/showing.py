@@ -38,7 +38,7 @@ USERS = 1000
 ITEMS = 20_000
 """A page holds at most so many items, those with the most training rows."""
 
-FRAME = live.STATIC / "live" / "own.html"
+FRAME = Path(__file__).with_name("page.html")
 
 
 class Shown(NamedTuple):
