@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -14,6 +15,7 @@ from test_own_use import deepfm, dishes, refused
 
 from deepfm_helpers import evaluation, features, live, models
 from deepfm_helpers.own import data, keeping, lists, showing
+from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.schema import DataError
 
 
@@ -288,3 +290,10 @@ def test_the_command_writes_the_page_of_a_model_that_fit_has_made(target, tmp_pa
     other = tmp_path / "elsewhere" / "p.html"
     deepfm(capsys, "page", folder, "--model", tmp_path / "moved.keras", "--out", other)
     assert held(other)["task"] == exported["task"]
+
+
+def test_the_installed_package_has_the_files_of_the_page():
+    settings = tomllib.loads((HERE.root / "pyproject.toml").read_text(encoding="utf-8"))
+    globs = settings["tool"]["setuptools"]["package-data"]["deepfm_helpers"]
+    packed = {path for glob in globs for path in HERE.package.glob(glob)}
+    assert {live.FORWARD, live.PAGE, live.STYLE, showing.FRAME} <= packed
