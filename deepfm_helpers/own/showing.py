@@ -196,7 +196,7 @@ def _words(data: OwnData) -> live.Words:
         scale="log-odds" if of_clicks else f"the unit of {target}",
         unit=" log-odds" if of_clicks else "",
         column="log-odds" if of_clicks else "score",
-        total=f"probability that {target} is 1," if of_clicks else target,
+        total=f"probability that “{target}” is 1," if of_clicks else target,
         truth=f"true {target}",
         ends="" if of_clicks else f"The range of {target} ends at {low:g} and {high:g}",
     )
@@ -206,7 +206,7 @@ def _notes(exported: dict, data: OwnData, sides, figures) -> dict[str, str]:
     """Returns what the page says about its lists and its model."""
     target, measure = data.layout.roles["target"], judging.DECISIVE[data.task]
     what = (
-        f"the probability that {target} is 1"
+        f"the probability that “{target}” is 1"
         if data.task == "click"
         else f"the score, in the unit of {target}"
     )
@@ -240,7 +240,7 @@ def _prose(exported: dict, data: OwnData) -> dict[str, str]:
     ]
     return {
         "name": data.name,
-        "what": f"how probable it is that {target} is 1" if of_clicks else target,
+        "what": f"how probable it is that “{target}” is 1" if of_clicks else f"“{target}”",
         "private": (
             f"This file holds parts of the table {data.name}: the weights of the model, the ids and values of "
             f"{len(exported['people']['uid']):,} users, the names and values of {len(exported['films']['title']):,} "

@@ -122,7 +122,7 @@ def test_the_page_shows_what_the_model_predicts(case, page):
         log_odds = number(page.locator(".live-sum .live-of").first.inner_text())
         told = number(page.locator(".live-sigmoid .live-of").first.inner_text())
         assert told == total(page) == pytest.approx(expit(log_odds), abs=2e-4)
-        assert "probability that again is 1" in subject
+        assert "probability that “again” is 1" in subject
     else:
         assert ("would be told as" in story) == (cut[-1] in (0, 100))
 
