@@ -991,3 +991,21 @@ def twins(
     if len(healthy) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(healthy))
     return axes
+
+
+@_figure
+def maps(grids: Mapping[str, np.ndarray], *, label: str) -> np.ndarray:
+    """Draws grids of numbers side by side as maps of one scale of colours; a cell that is NaN stays blank.
+
+    Args:
+        grids: name -> numbers, (lines, columns), all of one shape.
+        label: what the numbers are, and their unit.
+    """
+    low = min(np.nanmin(grid) for grid in grids.values())
+    high = max(np.nanmax(grid) for grid in grids.values())
+    figure, axes = plt.subplots(1, len(grids), figsize=(6.4, 2.6), layout="constrained", squeeze=False)
+    for ax, (name, grid) in zip(axes[0], grids.items(), strict=True):
+        image = ax.imshow(grid, cmap="cividis", vmin=low, vmax=high, interpolation="none")
+        ax.set(title=name, xticks=[], yticks=[])
+    figure.colorbar(image, ax=axes[0], orientation="horizontal", shrink=0.5, label=label)
+    return axes[0]
