@@ -16,7 +16,9 @@ that builds or trains models. A module uses only modules on the lines above its 
     recommending
     candidates
     plots
-    parameters, claims, records, tables, grading, asking
+    claims, records, tables, grading, asking
+    lacking
+    parameters
     equations, page, checkers
     exercises
 

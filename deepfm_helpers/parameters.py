@@ -8,6 +8,7 @@ import numpy as np
 
 from deepfm_helpers.catalogue import DATASETS
 from deepfm_helpers.features import FIELDS
+from deepfm_helpers.lacking import watch
 
 
 class Rule:
@@ -215,6 +216,11 @@ def checked(name: str, value: object) -> object:
 
 
 def check_parameters(**values: object) -> None:
-    """Check the parameters of a notebook; see :func:`checked` for the errors."""
+    """Check the parameters of a notebook; see :func:`checked` for the errors.
+
+    If the `dataset` lacks columns, the cells from here on that need them are left out, see `lacking`.
+    """
     for name, value in values.items():
         checked(name, value)
+    if "dataset" in values:
+        watch(values["dataset"], values)
