@@ -159,14 +159,14 @@ class _LeavingOut:
 
 
 def _needs_nothing(one: ast.stmt) -> bool:
-    """Tell whether a statement imports something or gives a name to a constant."""
+    """Tell whether a statement imports something or names a constant that is not empty, as what is filled later is."""
     if not isinstance(one, ast.Assign):
         return isinstance(one, (ast.Import, ast.ImportFrom))
     try:
-        ast.literal_eval(one.value)
+        full = bool(ast.literal_eval(one.value))
     except (ValueError, TypeError):
         return False
-    return all(isinstance(target, ast.Name) for target in one.targets)
+    return full and all(isinstance(target, ast.Name) for target in one.targets)
 
 
 def _first_comment(source: str) -> str:

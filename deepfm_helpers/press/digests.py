@@ -24,9 +24,10 @@ FOLLOWED = {PACKAGE, "benchmarks"}
 
 NEUTRAL = {
     "plots", "claims", "page", "tables", "parameters", "processes", "exercises", "asking", "equations", "lacking",
+    "folders",
 }  # fmt: skip
 """Modules that do not change recorded numbers: they show or check, or act only if several processes train together
-or a dataset lacks something that MovieLens-1M has."""
+or the data is a folder or lacks something that MovieLens-1M has."""
 
 
 def digest(*content: object) -> str:

@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 import nbformat
 
-from deepfm_helpers.parameters import checked, shown
+from deepfm_helpers.features import FIELDS
+from deepfm_helpers.lacking import lacking
+from deepfm_helpers.parameters import checked, is_folder, shown
 from deepfm_helpers.press import kernels
 
 SCALARS = {"int": int, "float": (int, float), "str": str, "bool": bool}
@@ -71,11 +73,12 @@ def complete_all(notebook: str | Path, points: Iterable[Mapping[str, object]]) -
     content = _read(path)
     allowed = _declared(path, content)
     used = _loaded(path, content)
-    return [_completed(path, allowed, used, point) for point in points]
+    folders = _takes_folders(content)
+    return [_completed(path, allowed, used, folders, point) for point in points]
 
 
 def _completed(
-    path: Path, allowed: Mapping[str, Parameter], used: set[str], given: Mapping
+    path: Path, allowed: Mapping[str, Parameter], used: set[str], folders: bool, given: Mapping
 ) -> dict[str, object]:
     if unknown := [str(name) for name in given if name not in allowed]:
         known = ", ".join(allowed) or "none: no cell is tagged parameters"
@@ -86,11 +89,51 @@ def _completed(
         )
     values = {}
     for name, parameter in allowed.items():
+        if not folders and is_folder(name, given.get(name)):
+            raise ValueError(
+                f"{path.name}: parameter {name} = {shown(given[name])}: this notebook is about the datasets of the "
+                f"book; those that take a folder are {', '.join(_notebooks_for_folders(path)) or 'none of this folder'}"
+            )
         try:
-            values[name] = _checked(parameter, given.get(name, parameter.default))
+            values[name] = _checked(parameter, given.get(name, parameter.default), folders)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{path.name}: {error}") from None
-    return values
+    return values | _fields(path, values, given)
+
+
+def _fields(path: Path, values: Mapping[str, object], given: Mapping) -> dict[str, list[str]]:
+    """Return the fields that the dataset has, out of the default ones; refuse others that are asked for.
+
+    Raises:
+        ValueError: the dataset lacks a field that is asked for.
+    """
+    dataset, fields = values.get("dataset"), values.get("fields")
+    if dataset is None or fields is None:
+        return {}
+    if is_folder("dataset", dataset):
+        if "fields" in given:
+            raise ValueError(
+                f"{path.name}: parameter fields: a folder has the fields that its description names; leave it out"
+            )
+        return {}
+    lost = [name for name in fields if FIELDS[name].column in lacking(dataset)]
+    if lost and "fields" in given:
+        raise ValueError(f"{path.name}: parameter fields: {dataset} has no {', '.join(lost)}; leave it out")
+    return {"fields": [name for name in fields if name not in lost]}
+
+
+def _notebooks_for_folders(path: Path) -> list[str]:
+    """Return the notebooks beside this one that take a folder."""
+    return [one.name for one in sorted(path.parent.glob("*.ipynb")) if _takes_folders(_read(one))]
+
+
+def _takes_folders(notebook: nbformat.NotebookNode) -> bool:
+    """Tell whether a notebook checks its parameters with ``folders=True``."""
+    return any(
+        re.search(r"\bcheck_parameters\([^)]*\bfolders=True", cell.source)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    )
 
 
 def parse_value(text: str) -> object:
@@ -254,13 +297,13 @@ def _fits(annotation: ast.expr, value: object) -> bool:
     )
 
 
-def _checked(parameter: Parameter, value: object) -> object:
+def _checked(parameter: Parameter, value: object, folders: bool) -> object:
     """Return the plain form of a value that table and annotation allow; for None the annotation alone decides."""
     name, text = parameter.name, parameter.annotation
     annotation = ast.parse(text, mode="eval").body if text else None
     if value is None and annotation is not None and _fits(annotation, None):
         return None
-    plain = checked(name, value)
+    plain = checked(name, value, folders=folders)
     if annotation is not None and not (_fits(annotation, plain) or _fits(annotation, value)):
         raise TypeError(f"parameter {name} = {shown(value)}: the notebook declares it as {text}")
     return plain
