@@ -227,7 +227,10 @@ PARAMETERS: dict[str, Rule] = {
 }
 """The rule of each parameter, by name, for all notebooks."""
 
-FOLDERS = {"dataset": OneOfOrFolder(tuple(DATASETS), holding="dataset.toml")}
+DESCRIPTION = "dataset.toml"
+"""The file that makes a folder a dataset of one's own, see `own.layouts`."""
+
+FOLDERS = {"dataset": OneOfOrFolder(tuple(DATASETS), holding=DESCRIPTION)}
 """The rules that take the place of those in :data:`PARAMETERS` for notebooks that take a folder of one's own."""
 
 

@@ -96,11 +96,23 @@ def run(
 
 def _without_paths(text: str, parameters: dict[str, object]) -> str:
     """Return the text of a notebook with the name of a folder in place of its path, wherever the run has left it."""
-    for name, value in told(parameters).items():
-        if value != parameters[name]:
-            for path in (parameters[name], parameters[name].encode("unicode_escape").decode()):
-                text = text.replace(json.dumps(path, ensure_ascii=False)[1:-1], value)
+    from papermill.translators import PythonTranslator
+
+    for name, folder in told(parameters).items():
+        if folder != (path := parameters[name]):
+            for quoted in (
+                PythonTranslator.translate,
+                json.dumps,
+                '"{}"'.format,
+            ):  # as code, as JSON, as it is
+                long, short = (_in_json(quoted(value)[1:-1]) for value in (path, folder))
+                text = text.replace(long, short)
     return text
+
+
+def _in_json(text: str) -> str:
+    """Return a text as it stands between the quotes of a string in JSON."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _measuring(manager: type) -> type:

@@ -21,7 +21,7 @@ import nbformat
 
 from deepfm_helpers.features import FIELDS
 from deepfm_helpers.lacking import lacking
-from deepfm_helpers.parameters import checked, is_folder, shown
+from deepfm_helpers.parameters import DESCRIPTION, checked, is_folder, shown
 from deepfm_helpers.press import kernels
 
 SCALARS = {"int": int, "float": (int, float), "str": str, "bool": bool}
@@ -98,28 +98,30 @@ def _completed(
             values[name] = _checked(parameter, given.get(name, parameter.default), folders)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{path.name}: {error}") from None
-    return values | _fields(path, values, given)
+    if "dataset" in values and "fields" in values:
+        _fit_fields(path, values, given)
+    return values
 
 
-def _fields(path: Path, values: Mapping[str, object], given: Mapping) -> dict[str, list[str]]:
-    """Return the fields that the dataset has, out of the default ones; refuse others that are asked for.
+def _fit_fields(path: Path, values: dict[str, object], given: Mapping) -> None:
+    """Leave in ``values``, of the default fields, those that the dataset has; a folder has fields of its own, so none.
 
     Raises:
         ValueError: the dataset lacks a field that is asked for.
     """
-    dataset, fields = values.get("dataset"), values.get("fields")
-    if dataset is None or fields is None:
-        return {}
+    dataset = values["dataset"]
     if is_folder("dataset", dataset):
         if "fields" in given:
             raise ValueError(
-                f"{path.name}: parameter fields: a folder has the fields that its description names; leave it out"
+                f"{path.name}: parameter fields: a folder has the fields that its {DESCRIPTION} names; leave fields out"
             )
-        return {}
-    lost = [name for name in fields if FIELDS[name].column in lacking(dataset)]
-    if lost and "fields" in given:
-        raise ValueError(f"{path.name}: parameter fields: {dataset} has no {', '.join(lost)}; leave it out")
-    return {"fields": [name for name in fields if name not in lost]}
+        del values["fields"]
+    elif lost := [name for name in values["fields"] if FIELDS[name].column in lacking(dataset)]:
+        if "fields" in given:
+            raise ValueError(
+                f"{path.name}: parameter fields: {dataset} has no {', '.join(lost)}; leave out what it lacks"
+            )
+        values["fields"] = [name for name in values["fields"] if name not in lost]
 
 
 def _notebooks_for_folders(path: Path) -> list[str]:

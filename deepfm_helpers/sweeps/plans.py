@@ -142,10 +142,10 @@ class Plan:
             of_notebook.setdefault(run.notebook, []).append(run)
         labels = {}
         for notebook, alike in of_notebook.items():
-            values = {name: {repr(run.parameters[name]) for run in alike} for name in alike[0].parameters}
+            values = {name: {repr(run.parameters.get(name)) for run in alike} for name in alike[0].parameters}
             varied = [name for name, different in values.items() if len(different) > 1]
             for run in alike:
-                words = [f"{name}={_shown(run.parameters[name])}" for name in varied]
+                words = [f"{name}={_shown(run.parameters.get(name))}" for name in varied]
                 stem = [notebook.stem] if len(of_notebook) > 1 or not words else []
                 labels[run.name] = " ".join(stem + words)
         return {run.name: labels[run.name] for run in self.runs}
