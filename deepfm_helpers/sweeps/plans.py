@@ -145,7 +145,7 @@ class Plan:
             values = {name: {repr(run.parameters.get(name)) for run in alike} for name in alike[0].parameters}
             varied = [name for name, different in values.items() if len(different) > 1]
             for run in alike:
-                words = [f"{name}={_shown(run.parameters.get(name))}" for name in varied]
+                words = [f"{name}={_shown(told(run.parameters).get(name))}" for name in varied]
                 stem = [notebook.stem] if len(of_notebook) > 1 or not words else []
                 labels[run.name] = " ".join(stem + words)
         return {run.name: labels[run.name] for run in self.runs}
