@@ -20,11 +20,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from IPython import get_ipython
+from IPython.display import display
 
 from deepfm_helpers.catalogue import DATASETS
 from deepfm_helpers.claims import say
 from deepfm_helpers.features import FIELDS, FRAMES
 from deepfm_helpers.schema import COLUMNS
+
+LEFT_OUT_MIME = "application/vnd.deepfm.left-out+json"
 
 
 class Absent:
@@ -93,7 +96,8 @@ def watch(dataset: str, parameters: Iterable[str] = ()) -> None:
 
 def leave_out(reason: str, *names: str) -> None:
     """Take the place of a cell that is left out: say why, and let the names that it would bind stand for nothing."""
-    say(f"*Left out: {reason}.*")
+    text = f"*Left out: {reason}.*"
+    display({LEFT_OUT_MIME: {"reason": reason}, "text/markdown": text, "text/plain": text}, raw=True)
     get_ipython().user_ns.update(dict.fromkeys(names, ABSENT))
 
 

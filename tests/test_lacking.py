@@ -14,7 +14,7 @@ import small_files
 
 from deepfm_helpers import datasets, lacking
 from deepfm_helpers.catalogue import DATASETS
-from deepfm_helpers.lacking import ABSENT, left_out
+from deepfm_helpers.lacking import ABSENT, LEFT_OUT_MIME, left_out
 from deepfm_helpers.own import folders
 from deepfm_helpers.press import checks, kernels, reruns
 from deepfm_helpers.schema import COLUMNS, DataError
@@ -160,11 +160,9 @@ def left_out_of(path: Path) -> tuple[dict[str, set[str]], list[nbformat.Notebook
             left.append(cell)
             namespace |= dict.fromkeys(set(found.lost) - set(reruns.declared(path)), ABSENT)
             continue
-        namespace |= {
-            node.id: None
-            for node in ast.walk(ast.parse(source))
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-        }
+        bound: set[str] = set()
+        lacking._loaded(ast.parse(source).body, bound)
+        namespace |= dict.fromkeys(bound)
         for call, name in re.findall(r"\b(predict|reveal)\(\s*\"([a-z0-9-]+)\"", source):
             questions.setdefault(name, set()).add(call)
     return questions, left
@@ -180,22 +178,17 @@ def test_no_question_is_left_without_its_answer(path):
 
 
 @pytest.mark.reruns
-def test_chapters_run_on_data_without_users(tmp_path, real_data, warm_how, monkeypatch):
+def test_chapters_run_on_data_without_users(tmp_path, real_data, warm_how):
     """The files are made of those of ml-100k, in the form of ml-latest-small."""
     made = datasets.load("ml-100k", folder=real_data("ml-100k"))
     small_files.write_latest_small(tmp_path / "data", made)
-    monkeypatch.setenv("DEEPFM_DATA", str(tmp_path / "data"))
+    how = {"environment": {"DEEPFM_DATA": str(tmp_path / "data")}}
     for name in shares.share([*SHORT]):
         path, output = next(p for p in CHAPTERS if p.stem == name), tmp_path / f"{name}.ipynb"
-        reruns.run(path, output, {"dataset": "ml-latest-small"} | SHORT[name])
+        reruns.run(path, output, {"dataset": "ml-latest-small"} | SHORT[name], **how)
         assert checks.notebook_problems(output) == []
         _, left = left_out_of(path)
-        told = [
-            out.data["text/markdown"]
-            for cell in nbformat.read(output, as_version=4).cells
-            for out in cell.get("outputs", [])
-            if out.get("data", {}).get("text/markdown", "").startswith("*Left out")
-        ]
+        told = [*kernels.outputs_of(nbformat.read(output, as_version=4), LEFT_OUT_MIME)]
         assert len(told) == len(left)
 
 
