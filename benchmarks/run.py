@@ -74,9 +74,9 @@ COMPARED = {
 
 
 REACHED = {
-    "DeepFM, no history or time": ("book", {}),
+    "DeepFM, six fields": ("book_reach", {"model": "six fields"}),
     "myFM, ids and side, rank 10": COMPARED["myFM, ids and side, rank 10"],
-    "DeepFM full, no day": ("book_reach", {}),
+    "DeepFM full, no day": ("book_reach", {"model": "full, no day"}),
     "myFM full, rank 10": COMPARED["myFM full, rank 10"],
 }
 """What the task reach compares, in pairs."""

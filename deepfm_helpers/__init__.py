@@ -14,7 +14,7 @@ that builds or trains models. A module uses only modules on the lines above its 
     scoring, ranking, neighbours
     sides
     recommending
-    candidates
+    candidates, live
     plots
     claims
     lacking

@@ -1927,6 +1927,27 @@ def _width(fitted: object) -> int:
 
 
 @exercise(
+    "pace.1",
+    "A step touches every row of every table, and a row holds a weight besides its vector.",
+    "The ratings of a batch share the numbers that its step touches.",
+)
+def touched_per_rating(touched: Callable) -> str:
+    """`touched(rows, k, batch_size)`: numbers of the tables that Adam touches for each rating of a batch."""
+    compare(
+        touched,
+        [(40, 3, 16), (2_000, 3, 100), (9_746, 24, 2_048), (200_000, 16, 65_536)],
+        lambda rows, k, batch_size: rows * (k + 1) / batch_size,
+        {
+            "The weights of the first order are missing.": lambda rows, k, batch_size: rows * k / batch_size,
+            "That is for a whole batch, and not for one of its ratings.": lambda rows, k, batch_size: (
+                rows * (k + 1)
+            ),
+        },
+    )
+    return "A batch four times as large needs a quarter of the work on the tables for the same ratings."
+
+
+@exercise(
     "strict_reading.1",
     "Either the separator must be impossible inside of a column, or a column must be able to say where it ends.",
     "CSV puts quotation marks around a text and doubles those inside of it; JSON escapes them.",

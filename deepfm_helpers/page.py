@@ -16,6 +16,7 @@ from deepfm_helpers.records import Recorded, plain
 RUNTIME = ("tensorflow", "keras", "numpy", "scipy", "pandas", "matplotlib")  # they can change a result
 
 _PROGRAMS = {
+    "candidates": "python -m benchmarks.candidates",
     "processes": "python -m benchmarks.processes",
     "ranking": "python -m benchmarks.ranking",
     "reruns": "python -m benchmarks.rerunning",

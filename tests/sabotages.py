@@ -533,14 +533,14 @@ SABOTAGES = (
     ),
     Sabotage(
         "The page that computes by itself takes the pairs away from the score",
-        "book/_static/live/deepfm.js",
+        "deepfm_helpers/static/live/deepfm.js",
         'sum("first", t.first) + sum("pairs", t.pairs)',
         'sum("first", t.first) - sum("pairs", t.pairs)',
         JAVASCRIPT,
     ),
     Sabotage(
         "The network of that page has no ReLU",
-        "book/_static/live/deepfm.js",
+        "deepfm_helpers/static/live/deepfm.js",
         "if (a[i] > 0) for",
         "if (a[i]) for",
         JAVASCRIPT,

@@ -652,30 +652,34 @@ def test_reach_compares_split_by_split(started):
     assert asked == [(seed, seed, 0.9) for seed in (4, 5) for _ in run.REACHED]
     assert {cores for _, cores, _ in started} == {""}
     six, full = [row for row in rows if row["metric"] == "seconds_ratio"]
-    assert six["system"] == "DeepFM, no history or time / myFM, ids and side, rank 10"
+    assert six["system"] == "DeepFM, six fields / myFM, ids and side, rank 10"
     assert full["system"] == "DeepFM full, no day / myFM full, rank 10"
     assert (six["n"], six["value"]) == (2, pytest.approx((1 / 2 + 5 / 6) / 2))
     assert (full["n"], full["value"]) == (2, pytest.approx((3 / 4 + 7 / 8) / 2))
 
 
 def test_the_full_model_is_looked_at_after_each_epoch_and_the_first_that_is_near_enough_counts(monkeypatch):
-    from benchmarks.systems import book, book_reach
+    from benchmarks.systems import book_reach
     from deepfm_helpers import datasets, features, recipes
 
     data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_500, seed=3)
     rows, test = features.split_rows(datasets.join(data.ratings, data.movies, data.users), 0.2, seed=1)
     monkeypatch.setattr(book_reach.splits, "load", lambda *_: (data, rows, test))
-    monkeypatch.setattr(recipes, "FULL", recipes.changed(recipes.FULL, {"history": {"components": 5}}))
+    recipe, build = book_reach.MODELS["full, no day"]
+    small = recipes.changed(recipe, {"history": {"components": 5}, "training": {"epochs": 10}})
+    monkeypatch.setitem(book_reach.MODELS, "full, no day", (small, build))
     answers, errors = [], []
     monkeypatch.setattr(book_reach.protocol, "turn", lambda **answer: answers.append(answer))
 
-    class Watch(book.Until):
+    class Watch(book_reach.Until):
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs)
             errors.append((self.error, self.seconds))
 
-    monkeypatch.setattr(book, "Until", Watch)
-    request = {"data": "planted", "how": "random", "split": 1, "seed": 1, "target": 0.92}
+    monkeypatch.setattr(book_reach, "Until", Watch)
+    request = {
+        "data": "planted", "how": "random", "split": 1, "seed": 1, "target": 0.92, "model": "full, no day"
+    }  # fmt: skip
     book_reach.reach(request)
     first = [error <= 0.92 for error, _ in errors].index(True)
     assert first > 0
@@ -684,31 +688,33 @@ def test_the_full_model_is_looked_at_after_each_epoch_and_the_first_that_is_near
 
 
 def test_looking_at_the_error_disturbs_no_training():
-    from benchmarks.systems import book
+    from benchmarks.systems import book_reach
     from deepfm_helpers import datasets, evaluation, features, recipes
 
     data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_500, seed=3)
     rows = datasets.join(data.ratings, data.movies, data.users)
     fields = features.describe(data)
     x, y = [field.encode(rows) for field in fields], rows.rating.to_numpy()
-    recipe = recipes.changed(book.SOON, {"training": {"epochs": 4, "averaging": 0.9}})
+    recipe = recipes.changed(
+        book_reach.MODELS["six fields"][0], {"training": {"epochs": 4, "averaging": 0.9}}
+    )
     undisturbed = recipes.fit(recipe, data, rows, 1).predict(rows)
     errors = []
 
-    class Watch(book.Until):
+    class Watch(book_reach.Until):
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs)
             errors.append(self.error)
 
-    watch = Watch(0.0, x, y)
-    watch.started = 0.0
+    watch = Watch(0.0, y)
+    watch.x, watch.started = x, 0.0
     watched = recipes.changed(recipe, {"training": {"callbacks": [watch]}})
     scores = recipes.fit(watched, data, rows, 1).predict(rows)
     np.testing.assert_allclose(scores, undisturbed, atol=1e-4)  # Keras swaps with sums, which round
     assert errors[-1] == pytest.approx(evaluation.rmse(y, undisturbed), rel=1e-6)
     assert watch.seconds is None
     with pytest.raises(ValueError, match="never came down to 0.0"):
-        book.protocol.reached(watch.seconds, watch.target)
+        book_reach.protocol.reached(watch.seconds, watch.target)
 
 
 def test_every_second_epoch_is_timed(monkeypatch):

@@ -470,6 +470,11 @@ ANSWERS = {
         Given(31 * 5 + (2 * 4 + 1) * 5 + 6 + 1, fitted=FITTED): "id 0",
         Given(33 * 4 + (2 * 4 + 1) * 5 + 6 + 1, fitted=FITTED): "a weight besides",
     },
+    "pace.1": {
+        lambda rows, k, batch_size: (rows + rows * k) / batch_size: None,
+        lambda rows, k, batch_size: rows * k / batch_size: "first order",
+        lambda rows, k, batch_size: rows * (1 + k): "whole batch",
+    },
     "strict_reading.1": {
         (json.dumps, json.loads): None,
         ("::".join, lambda line: line.split("::")): "Read again",

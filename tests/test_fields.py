@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from deepfm_helpers import anatomy, datasets, evaluation, features, history, models, recommending, saving
+from deepfm_helpers import live as form
 from deepfm_helpers.features import FIELDS, Feature, Year, cross, describe
 from deepfm_helpers.press import live
 
@@ -364,7 +365,7 @@ def test_a_new_film_has_the_year_of_its_title(with_year):
 
 def test_the_live_page_takes_the_year(with_year, tmp_path):
     fields, model = with_year
-    exported = live.export(model, fields, DATA, ROWS, tmp_path / "model.js", rmse=1.0)
+    exported = live.export(model, fields, DATA, ROWS, tmp_path / "model.js", error=1.0)
     (written,) = [f for f in exported["fields"] if f["name"] == "year"]
     assert written["side"] == "film"
     assert written["values"][: fields[-1].size] == list(fields[-1].vocabulary)
@@ -372,9 +373,9 @@ def test_the_live_page_takes_the_year(with_year, tmp_path):
     rows = [
         people["row"][0],
         1,
-        *(people[n][0] for n in ("gender", "age")),
-        films["genre"][0],
-        films["year"][0],
+        *(people["values"][n][0] for n in ("gender", "age")),
+        films["values"]["genre"][0],
+        films["values"]["year"][0],
     ]
     pair = (
         DATA.users[DATA.users.uid == people["uid"][0]]
@@ -382,7 +383,7 @@ def test_the_live_page_takes_the_year(with_year, tmp_path):
         .assign(mid=DATA.movies.mid.min(), rating=0.0)
     )
     x, _ = features.df2xy(datasets.join(pair, DATA.movies, DATA.users), fields)
-    assert live.terms(exported, rows).sum() == pytest.approx(
+    assert form.terms(exported, rows).sum() == pytest.approx(
         float(model.predict(x, verbose=0)[0, 0]), abs=1e-4
     )
 

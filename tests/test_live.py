@@ -11,6 +11,7 @@ import pytest
 
 from deepfm_helpers import (
     anatomy,
+    clicks,
     datasets,
     evaluation,
     features,
@@ -21,6 +22,7 @@ from deepfm_helpers import (
     recommending,
     training,
 )
+from deepfm_helpers import live as form
 from deepfm_helpers.press import live
 from deepfm_helpers.press.checkout import HERE, Checkout
 
@@ -38,7 +40,7 @@ def made(data, fields=None, **options):
 def read(path) -> dict:
     """What a script file assigns."""
     text = path.read_text(encoding="utf-8")
-    assert text.startswith(f"window.{live.NAME} = {{")
+    assert text.startswith(f"window.{form.NAME} = {{")
     return json.loads(text.partition(" = ")[2].rstrip().removesuffix(";"))
 
 
@@ -64,7 +66,7 @@ def export(data, trained, tmp_path):
 
     def export(data=data, **options):
         model, fields, train = trained
-        returned = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9, **options)
+        returned = live.export(model, fields, data, train, tmp_path / "model.js", error=0.9, **options)
         assert read(tmp_path / "model.js") == json.loads(json.dumps(returned))
         return returned
 
@@ -81,7 +83,7 @@ def test_the_tables_of_the_script_are_those_of_the_model(data, trained, export):
     for field, f in zip(exported["fields"], fields, strict=True):
         for key, layer in zip("wv", anatomy.tables(model, f), strict=True):
             table = layer.get_weights()[0].astype(float)
-            found = live.decode(field[key], field["rows"], -1)
+            found = form.decode(field[key], field["rows"], -1)
             ids = f.encode(train)
             there = (ids > 0)[..., None]
             near = {"atol": field[key]["step"] * 0.51, "rtol": 0}
@@ -98,7 +100,7 @@ def test_the_tables_of_the_script_are_those_of_the_model(data, trained, export):
         kernel, bias = trained_layer.get_weights()
         for array, found in ((kernel, layer["kernel"]), (bias, layer["bias"])):
             np.testing.assert_allclose(
-                live.decode(found, *array.shape), array, atol=found["step"] * 0.51, rtol=0
+                form.decode(found, *array.shape), array, atol=found["step"] * 0.51, rtol=0
             )
 
 
@@ -110,20 +112,26 @@ def test_the_terms_add_up_to_the_score_of_the_model_and_of_its_two_sides(data, t
     for person, film in [(0, 0), (3, 50), (9, 119)]:
         of = {"uid": people["row"][person], "mid": film + 1}
         names = [f["name"] for f in exported["fields"]]
-        rows = [of[n] if n in of else (people if n in people else films)[n][person if n in people else film]
-                for n in names]  # fmt: skip
-        terms = live.terms(exported, rows)
+        of |= {name: some[person] for name, some in people["values"].items()}
+        of |= {name: some[film] for name, some in films["values"].items()}
+        rows = [of[n] for n in names]
+        terms = form.terms(exported, rows)
         assert len(terms) == 1 + 6 + 15 + 1
         assert terms.sum() == pytest.approx(scores[person, film], abs=5e-4)
 
 
 def test_of_real_data_no_rating_and_few_people_leave(data, ranker, export):
     real = export(replace(data, truth=None), lists=ranker)
-    assert set(real["people"]) == {"uid", "row", "gender", "age", "occupation"}
-    assert all(len(column) == live.PEOPLE < 100 for column in real["people"].values())
-    assert set(real["films"]) == {"title", "rows", "genre"}
+    assert set(real["people"]) == {"uid", "row", "values"}
+    assert set(real["people"]["values"]) == {"gender", "age", "occupation"}
+    columns = real["people"] | real["people"]["values"]
+    del columns["values"]
+    assert all(len(column) == live.PEOPLE < 100 for column in columns.values())
+    assert set(real["films"]) == {"title", "rows", "values"}
+    assert set(real["films"]["values"]) == {"genre"}
     assert set(real) == {
-        "dataset", "fingerprint", "seed", "rmse", "w0", "fields", "network", "films", "people", "lists",
+        "dataset", "fingerprint", "seed", "error", "w0", "fields", "network", "films", "people", "lists", "task",
+        "range", "words", "notes",
     }  # fmt: skip
     assert set(real["lists"]) == {"recall", "popular", "w0", "fields", "network"}
     rows = {f["name"]: f["rows"] for f in real["lists"]["fields"]}
@@ -141,7 +149,7 @@ def test_only_people_with_many_rows_are_described_and_their_tastes_are_rounded(d
     rows = trained[2].groupby("uid").size()
     assert (rows[exported["people"]["uid"]] >= rows.median()).all()
     (taste,) = [f for f in exported["lists"]["fields"] if f["name"] == "taste"]
-    both = np.column_stack([live.decode(taste["w"], -1), live.decode(taste["v"], -1, taste["k"])])
+    both = np.column_stack([form.decode(taste["w"], -1), form.decode(taste["v"], -1, taste["k"])])
     of_films, of_people = both[1 : 1 + len(data.movies)], both[1 + len(data.movies) :]
     values = [len(np.unique(column)) for column in of_people.T]
     assert 2 < np.mean(values) < max(values) < 9  # of thirty people
@@ -180,7 +188,7 @@ def test_the_taste_of_named_films_gives_the_scores_of_the_model_of_likes(
     for i, film in enumerate(warm):
         of = {f: row[i][row[i] > 0].tolist() for f, row in ids.items()}
         of |= {"mid": film + 1, "taste": [j + 1 for j in liked]}
-        found.append(live.terms(lists, [of[f["name"]] for f in lists["fields"]]).sum())
+        found.append(form.terms(lists, [of[f["name"]] for f in lists["fields"]]).sum())
     assert np.std(expected) > 0.02
     np.testing.assert_allclose(found, expected, atol=0.1 * np.std(expected))
 
@@ -249,7 +257,7 @@ def test_the_script_for_movielens_1m_stays_below_two_megabytes(tmp_path):
     known = features.Feature("taste", "known", "uid", len(taste) - 1, table=taste, owner="user")
     own = [*(f for f in fields if f.name != "uid"), known]
     lists = live.Ranker(models.deep_fm_model(features=own, k=32, dnn_dim=(64, 32))[-1], own, 0.1, 0.1)
-    live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9, lists=lists)
+    live.export(model, fields, data, train, tmp_path / "model.js", error=0.9, lists=lists)
     assert 900_000 < (tmp_path / "model.js").stat().st_size < 2_000_000
 
 
@@ -259,7 +267,6 @@ def test_the_script_for_movielens_1m_stays_below_two_megabytes(tmp_path):
         (None, {"head": "dense"}, "head = 'dense'"),
         (None, {"deep_activation": "relu"}, "deep_activation = 'relu'"),
         (None, {"parts": ("first_order", "second_order")}, "the model has no deep"),
-        (("uid", "mid", "user_fea3"), {}, "field user_fea3 has no table of vectors"),
         (("uid", "genre"), {}, "lacks mid"),
         ("sum", {}, "pooling 'sum'"),
         ("ids", {}, "field gender has no vocabulary"),
@@ -274,10 +281,72 @@ def test_a_model_that_the_page_cannot_compute_is_refused(data, tmp_path, fields,
         fields = features.describe(data, fields) if fields else features.describe(data)
     model, fields, train = made(data, fields, **options)
     with pytest.raises(ValueError, match=says):
-        live.check(model, fields)
+        form.check(model, fields)
     with pytest.raises(ValueError, match=says):
-        live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9)
+        live.export(model, fields, data, train, tmp_path / "model.js", error=0.9)
     assert not (tmp_path / "model.js").exists()
+
+
+def test_a_number_is_measured_from_the_mean_of_the_training_rows(data, tmp_path):
+    model, fields, train = made(data, features.describe(data, ("uid", "mid", "user_fea3")), numeric_bias=True)
+    exported = live.export(model, fields, data, train, tmp_path / "model.js", error=0.9)
+    number = exported["fields"][2]
+    assert (number["kind"], number["spread"]) == ("numeric", 1.0)
+    assert number["mean"] == pytest.approx(train.occupation.mean())
+    scores = recommending.TwoSides(model, data, fields, train).scores(exported["people"]["uid"])
+    codes = exported["people"]["values"]["user_fea3"]
+    for person in (0, 5, 29):
+        rows = [exported["people"]["row"][person], 51, codes[person]]
+        assert form.terms(exported, rows).sum() == pytest.approx(scores[person, 50], abs=5e-3)
+    average = form.terms(exported, [0, 0, None])
+    assert average.equals(form.terms(exported, [0, 0, number["mean"]]))
+    slope, start = (w.ravel()[0] for w in anatomy.tables(model, "user_fea3").first.get_weights())
+    assert average["user_fea3"] == pytest.approx(slope * number["mean"] + start, abs=1e-3)
+
+
+def test_the_terms_of_a_model_of_clicks_add_up_to_log_odds(data, tmp_path):
+    joined = datasets.join(data.ratings, data.movies, data.users)
+    answers = clicks.of(joined)
+    model, fields, _ = made(data, task="click", mean_rating=0.6)
+    exported = live.export(model, fields, data, answers, tmp_path / "model.js", error=0.5)
+    assert exported["task"] == "click"
+    assert exported["words"]["unit"] == " log-odds"
+    people, films, mids = exported["people"], exported["films"], np.sort(data.movies.mid)
+    answered = answers[answers.uid.isin(people["uid"])].head(50)
+    predicted = evaluation.predict(model, [f.encode(answered) for f in fields])
+    for (_, row), probability in zip(answered.iterrows(), predicted, strict=True):
+        person, film = people["uid"].index(row.uid), int(np.searchsorted(mids, row.mid))
+        of = {"uid": people["row"][person], "mid": film + 1}
+        of |= {name: some[person] for name, some in people["values"].items()}
+        of |= {name: some[film] for name, some in films["values"].items()}
+        score = form.terms(exported, [of[f.name] for f in fields]).sum()
+        assert 1 / (1 + np.exp(-score)) == pytest.approx(probability, abs=2e-4)
+        assert people["ratings"][person]["train"][film] == row.rating
+    assert {stars for one in people["ratings"] for stars in one["train"].values()} == {0, 1}
+
+
+def test_a_recipe_of_clicks_makes_the_page_of_clicks(data, tmp_path):
+    options = {"training": {"epochs": 1}, "model": {"task": "click"}}
+    exported = live.train_and_export(
+        data, tmp_path / "model.js", recipe=live.recipes.changed(live.RECIPE, options)
+    )
+    answers = clicks.of(datasets.join(data.ratings, data.movies, data.users))
+    assert exported["task"] == "click"
+    assert sum(exported["films"]["rows"]) == round(0.9 * len(answers))
+    assert 0.3 < exported["error"] < 1
+    assert 0 < exported["lists"]["recall"] < 1
+    assert f"log-loss of the first is {exported['error']:.3f} nats" in exported["notes"]["model"]
+
+
+@pytest.mark.parametrize(("bits", "within"), [(8, 0.5 * 3 / 127), (16, 0.5 * 3 / 32767), (32, 1e-7)])
+def test_an_array_comes_back_to_its_bits(bits, within):
+    array = np.array([[3.0, -0.1], [0.7, -2.9]], "f4")
+    encoded = form.encode(array, bits)
+    np.testing.assert_allclose(form.decode(encoded, 2, 2), array, rtol=0, atol=within * 1.001)
+    assert len(encoded["data"]) == 4 * -(-4 * bits // 8 // 3)
+    assert form.decode(form.encode(np.zeros(3), bits), 3).tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="not finite"):
+        form.encode(np.array([1.0, np.nan]), bits)
 
 
 def test_training_measures_rows_that_it_has_not_seen(data, tmp_path):
@@ -285,7 +354,7 @@ def test_training_measures_rows_that_it_has_not_seen(data, tmp_path):
     exported = live.train_and_export(data, tmp_path / "model.js", seed=2, recipe=recipe)
     assert exported["fields"][0]["k"] == 16
     assert sum(exported["films"]["rows"]) == round(0.9 * len(data.ratings))
-    assert 0.5 < exported["rmse"] < 2
+    assert 0.5 < exported["error"] < 2
     assert 0 < exported["lists"]["recall"] < 1
     assert exported["seed"] == 2
 
@@ -296,7 +365,7 @@ def test_the_waterfall_begins_at_the_constant_and_ends_at_the_score(export, tmp_
     assert svg.rstrip().endswith("</svg>")
     assert "<dc:date>" not in svg
     assert "<image" not in svg
-    terms = live.terms(export(), [1, 1, 1, 1, 1, [1, 2]])
+    terms = form.terms(export(), [1, 1, 1, 1, 1, [1, 2]])
     ax = plots.waterfall(terms)
     bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches]
     assert bars[0][0] == pytest.approx(terms["w0"])
@@ -326,11 +395,11 @@ def test_the_stored_script_belongs_to_the_planted_data_of_today(tmp_path):
     assert path.stat().st_size < 150_000
     model, fields, train = made(data, **{name: live.RECIPE["model"][name] for name in ("k", "dnn_dim")})
     lists = live.ranker(data, train, seed=1, epochs=1)._replace(recall=0.5, popular=0.5)
-    options = {"rmse": 0.9, "lists": lists, "seed": stored["seed"]}
+    options = {"error": 0.9, "lists": lists, "seed": stored["seed"]}
     fresh = live.export(model, fields, data, train, tmp_path / "model.js", **options)
     assert _shape(stored) == _shape(json.loads(json.dumps(fresh)))
     truth = evaluation.baselines(train, train).rmse["global mean"]
-    assert stored["rmse"] < truth
+    assert stored["error"] < truth
 
 
 def _shape(value):
@@ -371,22 +440,23 @@ def test_any_field_of_the_user_or_the_film_is_looked_up(data, tmp_path):
     """In any order; a film whose year nobody knows has the model's own row for that, and not the average."""
     data, fields = several(data)
     model, fields, train = made(data, fields)
-    exported = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.9)
+    exported = live.export(model, fields, data, train, tmp_path / "model.js", error=0.9)
     assert [(f["name"], f["side"]) for f in exported["fields"]] == [
         ("year", "film"), ("taste", "user"), ("mid", "film"), ("age", "user"), ("uid", "user"),
     ]  # fmt: skip
     people, films = exported["people"], exported["films"]
     assert exported["fields"][0]["values"] == [*fields[0].labels(), "unknown"]
-    assert films["year"][0] == fields[0].size + 1
+    assert films["values"]["year"][0] == fields[0].size + 1
     assert sorted(exported["fields"][1]["values"]) == ["new", "odd", "old"]
     scores = recommending.TwoSides(model, data, fields, train).scores(people["uid"])
     for person in (0, 1, 2, 3, 25):
         for film in (0, 1, 119):
             rows = [
-                films["year"][film], people["taste"][person], film + 1, people["age"][person],
+                films["values"]["year"][film],
+                *(people["values"]["taste"][person], film + 1, people["values"]["age"][person]),
                 people["row"][person],
             ]  # fmt: skip
-            assert live.terms(exported, rows).sum() == pytest.approx(scores[person, film], abs=5e-4)
+            assert form.terms(exported, rows).sum() == pytest.approx(scores[person, film], abs=5e-4)
     live.draw(exported, tmp_path / "waterfall.svg")
 
 
@@ -415,4 +485,4 @@ def test_fields_that_the_page_cannot_ask_for_are_refused(data, field, says):
         fields.append(field)
     *_, model = models.deep_fm_model(features=fields)
     with pytest.raises(ValueError, match=says):
-        live.check(model, fields)
+        form.check(model, fields)

@@ -1,5 +1,6 @@
 """Your own data: strict reading, descriptions, fields, and the command that describes a folder."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -199,9 +200,37 @@ def test_times_may_be_dates_or_milliseconds(folder):
     pd.testing.assert_frame_equal(data.read(write(folder, {"dataset.toml": toml})).rows, own.rows)
 
 
+@pytest.mark.parametrize("wrong", ["soon", "45689", "9999-12-31", "0205-02-01", "2300-12-31", "31.12.2024"])
+def test_among_dates_the_cell_that_is_none_is_named(folder, wrong):
+    """Numbers among dates, and dates that nanoseconds cannot hold, are told like all others."""
+    rows = pd.read_csv(folder / "ratings.csv", dtype=str, keep_default_na=False)
+    rows["when"] = [f"2024-05-{1 + i:02}" for i in range(len(rows))]
+    rows.loc[3, "when"] = wrong
+    rows.to_csv(folder / "ratings.csv", index=False)
+    with pytest.raises(
+        DataError, match=rf"ratings\.csv, line 6, column 'when': '{wrong}' is no time from 1970"
+    ):
+        data.read(folder)
+
+
+def test_the_only_time_of_the_rows_is_proposed_to_order_them(tmp_path):
+    rows = "pupil_id,user,item,stars,lesson\n" + "".join(
+        f"p{i % 3},u{i % 7},i{i % 9},{i % 5},2024-01-{1 + i % 28:02}\n" for i in range(60)
+    )
+    layout = guessing.propose(write(tmp_path, {"log.csv": rows}))
+    assert layout.roles["time"] == "lesson"
+
+
+def test_a_description_may_begin_with_a_byte_order_mark(folder):
+    own = data.read(folder)
+    (folder / "dataset.toml").write_bytes(b"\xef\xbb\xbf" + (folder / "dataset.toml").read_bytes())
+    assert data.read(folder).layout == own.layout
+
+
 # --- tables that are wrong
 
 ROWS, FILE = "ratings.csv", "dataset.toml"
+WITH_INDEX = pd.read_csv(io.StringIO(FILES["customers.csv"])).to_csv()
 TABLE = [
     # files
     (ROWS, None, None, r"ratings\.csv: there is no such file"),
@@ -215,6 +244,7 @@ TABLE = [
     # header and rows
     (ROWS, "shelf,note", "shelf,book", r"ratings\.csv, line 1: the header names column 'book' twice"),
     (ROWS, "stars,when", "starz,when", "the header has no column 'stars'; did you mean 'starz'"),
+    ("customers.csv", FILES["customers.csv"], WITH_INDEX, r"a column has no name, .* save with index=False"),
     ("customers.csv", "age,city\n", "age,city,size\n", r"column 'size' is not described; add it to \[users\.columns\]"),
     (ROWS, "cid,3,4,400,s1,\n", "cid,3,4,400\n", r"ratings\.csv, line 6: 4 cells where the header has 6"),
     (ROWS, "cid,3,4,400,s1,\n", "cid,3,4,400,s1,,,\n", r"line 6: 8 cells where the header has 6"),
@@ -240,6 +270,11 @@ TABLE = [
     (ROWS, ",400,", ",1700000000000,", r"line 6, column 'when': 1700000000000 is no time .* unit = 'ms'"),
     (ROWS, "cid,3,4,400", "cid,3,6,400", r"line 6, column 'stars': 6\.0 is not in the range 1 to 5"),
     ("books.tsv", "art|war", "art||war", r"line 2, column 'subjects': the list 'art\|\|war' has nothing between"),
+    (ROWS, "cid,3,4,400", "cid,8.5,4,400", r"line 6, column 'book': '8\.5' is no whole number"),
+    (ROWS, "cid,3,4,400", "cid,1e30,4,400", r"line 6, column 'book': '1e30' is no whole number"),
+    ("books.tsv", "art|war", "art | war", r"line 2, column 'subjects': .* has a space beside a separator; correct"),
+    ("customers.csv", "cid,50,Lyon", "cid,50,Lyon ", r"line 4, column 'city': 'Lyon ' ends with a space; remove the"),
+    (ROWS, "cid,3,4", " cid,3,4", r"line 6, column 'customer': ' cid' begins with a space; remove the space"),
     ("books.tsv", "art|war", "war|war", r"line 2, column 'subjects': the list 'war\|war' names a value twice"),
     # keys and repetitions
     (ROWS, "cid,3,4", "eve,3,4", r"line 6, column 'customer': 'eve' is not in customers\.csv; add it there"),

@@ -1,4 +1,4 @@
-"""This book's training, called as a reader would call it, for its pace: the tasks training, reach and scale."""
+"""This book's training, called as a reader would call it, for its pace: the tasks training and scale."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,8 @@ import numpy as np
 
 from benchmarks import splits
 from benchmarks.systems import protocol
-from deepfm_helpers import batches, datasets, evaluation, features, models, recipes, training
+from deepfm_helpers import batches, datasets, features, models, training
 from deepfm_helpers._keras import keras
-
-# Larger steps and a shorter mean of the weights: sooner at a given error, and no better in the end.
-SOON = recipes.changed(recipes.WITHOUT_HISTORY, {"training": {"learning_rate": 0.015, "averaging": 0.99}})
 
 
 def train(request: dict) -> None:
@@ -39,40 +36,6 @@ def train(request: dict) -> None:
         jit_compile=jit_compile,
         callbacks=[protocol.epoch_turns(keras, request["rows"])],
     )
-
-
-def reach(request: dict) -> None:
-    """Measure the seconds from rows in memory until the test RMSE after an epoch is at most `target`.
-
-    The model is the DeepFM without history and time, whose fields do not depend on the training rows.
-    """
-    data, rows, test = splits.load(request["data"], request["how"], request["split"])
-    fields = splits.fields(data)
-    watch = Until(request["target"], [field.encode(test) for field in fields], test.rating.to_numpy())
-    made = recipes.changed(SOON, {"training": {"callbacks": [watch]}})
-    watch.started = time.perf_counter()
-    recipes.fit(made, data, rows, request["seed"])
-    protocol.turn(seconds=protocol.reached(watch.seconds, request["target"]))
-
-
-class Until(keras.callbacks.Callback):
-    """Notes when the RMSE on some rows is first at most a target; the time to compute the RMSE does not count."""
-
-    def __init__(self, target: float, x: list, y: np.ndarray):
-        super().__init__()
-        self.target, self.x, self.y, self.seconds, self.looking = target, x, y, None, 0.0
-
-    def on_epoch_end(self, epoch, logs=None):
-        looked = time.perf_counter()
-        swap = keras.callbacks.SwapEMAWeights()
-        swap.set_model(self.model)
-        swap.on_test_begin()  # swaps the running means in; a swap at the start of `predict` is never undone
-        scores = self.model.predict(self.x, batch_size=16_384, verbose=0)
-        swap.on_test_end()
-        self.error = evaluation.rmse(self.y, np.clip(scores.ravel(), 1, 5))
-        if self.seconds is None and self.error <= self.target:
-            self.seconds = looked - self.started - self.looking
-        self.looking += time.perf_counter() - looked
 
 
 def scale(request: dict) -> None:
@@ -144,4 +107,4 @@ class _Pace(keras.callbacks.Callback):
 
 
 if __name__ == "__main__":
-    protocol.serve(training=train, reach=reach, scale=scale)
+    protocol.serve(training=train, scale=scale)

@@ -1,4 +1,4 @@
-"""Your own data: from any table of ratings or clicks, read strictly, to fields, a judged model, scores and lists.
+"""Your own data: from any table of ratings or clicks, read strictly, to fields, a judged model, scores and a page.
 
 A folder holds the tables and a file `dataset.toml`, which says what they are; `data.read` reads both. Frames that are
 in memory already become the same object through `data.from_frames`. The modules use those of the package, never the
@@ -13,5 +13,6 @@ other way round, and a module here uses only modules that stand above it::
     fitting
     folders, keeping
     scoring, lists, exporting
+    showing
     commands
 """

@@ -104,11 +104,11 @@ def _seconds(cells: pd.Series, column: Column, place: Place) -> pd.Series:
         times = pd.to_datetime(cells, utc=True)
     else:
         numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
-        if numbers.notna().any():
+        if 2 * numbers.notna().sum() >= cells.notna().sum():
             return _since_1970(np.floor(numbers / {"s": 1, "ms": 1000}[column.unit]), cells, column, place)
         times = pd.to_datetime(cells.astype(object), utc=True, errors="coerce", format="ISO8601")
-    # Whole seconds since 1970 fit into a float64 without loss.
-    since = (times - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
+    # Whole seconds since 1970 fit into a float64 without loss, and far years into seconds, but not into nanoseconds.
+    since = times.dt.tz_localize(None).dt.as_unit("s").astype("int64").where(times.notna())
     return _since_1970(since.astype("float64"), cells, column, place)
 
 
@@ -141,11 +141,22 @@ def _check_text(cells: pd.Series, column: Column, place: Place) -> None:
             column,
             f"{shown(cell)} is of type {type(cell).__name__}, and text is needed; {remedy}",
         )
-    if column.kind == "multi":
-        for cell in cells.dropna().unique():
+    for cell in cells.dropna().unique() if column.kind != "text" else ():
+        if cell != cell.strip():
+            end = "begins" if cell != cell.lstrip() else "ends"
+            refuse(place(first(cells == cell)), column, f"{shown(cell)} {end} with a space; remove the space")
+        if column.kind == "multi":
             values = cell.split(column.separator)
-            if cell != column.none and ("" in values or len(set(values)) < len(values)):
-                fault = "has nothing between two separators" if "" in values else "names a value twice"
+            fault = (
+                "has nothing between two separators"
+                if "" in values
+                else "has a space beside a separator"
+                if any(value != value.strip() for value in values)
+                else "names a value twice"
+                if len(set(values)) < len(values)
+                else ""
+            )
+            if fault and cell != column.none:
                 refuse(
                     place(first(cells == cell)), column, f"the list {shown(cell)} {fault}; correct the cell"
                 )

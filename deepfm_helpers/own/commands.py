@@ -1,4 +1,4 @@
-"""What `deepfm fit`, `deepfm score`, `deepfm recommend` and `deepfm export` do and print."""
+"""What `deepfm fit`, `deepfm score`, `deepfm recommend`, `deepfm page` and `deepfm export` do and print."""
 
 from __future__ import annotations
 
@@ -47,6 +47,19 @@ def add_to(command: Command, number: Callable[[str], int]) -> None:
     sub.add_argument("--user", required=True, help="the user, as in the rows")
     sub.add_argument("-n", type=number, default=10, help="length of the list (default 10)")
 
+    sub = command(
+        "page", page, "write a model of deepfm fit as a page of HTML that computes its scores offline"
+    )
+    sub.add_argument("folder", type=Path, help="the folder of the dataset")
+    sub.add_argument("--model", type=Path, help="the file of the model (default: model.keras in the folder)")
+    sub.add_argument("--out", type=Path, help="the page to write (default: beside the model, model.html)")
+    sub.add_argument(
+        "--user",
+        action="append",
+        default=[],
+        help="a user who has to be on the page; may be given several times",
+    )
+
     sub = command("export", export, "write a model of deepfm fit for a server that lacks this package")
     sub.add_argument("model", type=Path, help="the file of the model")
     sub.add_argument("folder", type=Path, help="the folder to make, such as served/1")
@@ -88,6 +101,7 @@ def fit(o: Namespace) -> int:
     print(f"\nwritten: {path} (the model with its fields), {report} (these figures and the recipe)")
     print(f"next: deepfm score {model} ROWS.csv{tables}")
     print(f"      deepfm recommend {model} {folder} --user {user}")
+    print(f"      deepfm page {folder}" + (f" --model {model}" if o.out else ""))
     return 0
 
 
@@ -142,6 +156,33 @@ def recommend(o: Namespace) -> int:
     print(f"\n{len(table)} items for {own.layout.roles['user']} {user}; score = sum of {parts}, in {unit}")
     if open_ := [field.name for field in kept.fields if field.owner == "rating"]:
         print(f"left open, since they belong to a row that does not exist yet: {', '.join(open_)}")
+    return 0
+
+
+def page(o: Namespace) -> int:
+    """Reads a model and its dataset, and writes a page that holds the weights and the names of users and items."""
+    from deepfm_helpers.own import data, keeping, lists, showing
+    from deepfm_helpers.own.progress import bar
+
+    model = o.model or o.folder / "model.keras"
+    out = showing.checked(o.out or model.with_suffix(".html"))
+    with bar(3, "reading the model", " steps") as shown:
+        kept = keeping.load(model)
+        shown.set_description("reading the tables")
+        shown.update()
+        own = data.read(o.folder, kept.layout if kept.layout.rows.files else None)
+        wanted = [lists.id_of(user, own) for user in o.user]
+        shown.set_description("writing the page")
+        shown.update()
+        made = showing.show(kept, own, out, wanted=wanted)
+        shown.update()
+    users, items = made.exported["people"]["uid"], made.exported["films"]["title"]
+    print(
+        f"written: {made.path} ({made.size / 1e6:.1f} MB), with {len(users):,} of {len(own.users):,} users and "
+        f"{len(items):,} of {len(own.items):,} items"
+    )
+    print("it holds weights, ids, names and values of your table: pass it on as you would pass on the table")
+    print("next: open it in a browser; it needs no network")
     return 0
 
 

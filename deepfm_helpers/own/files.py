@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,10 @@ def check_header(header: list, source: Source, what: str) -> None:
                 )
             raise DataError(f"{what}: the header has no column {name!r}{nearest(name, [*map(str, header)])}")
     for name in header:
+        if name == "" or str(name).startswith("Unnamed: "):
+            raise DataError(
+                f"{what}: a column has no name, as when pandas writes its index; save with index=False, or name it"
+            )
         if name not in source.columns:
             raise DataError(
                 f"{what}: column {name!r} is not described; add it to [{source.section}.columns], as 'text' if the "
@@ -172,8 +177,10 @@ def _delimited(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
     types = {name: _type(source, name, cell) for name, cell in zip(header, start, strict=True)}
     try:
         try:
-            cells = read_cells(path, form, types)
-        except (ValueError, OverflowError):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)  # a number that is too large for its type
+                cells = read_cells(path, form, types)
+        except (ValueError, TypeError, OverflowError, RuntimeWarning):
             # A cell is not what its column declares: as text it can be shown.
             cells = read_cells(path, form, dict.fromkeys(header, "str"))
     except (ValueError, OverflowError) as error:  # the rows have different lengths, or a quote is left open

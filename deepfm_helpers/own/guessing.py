@@ -98,6 +98,9 @@ def propose(folder: str | Path) -> Layout:
         raise DataError(f"{folder}: {which} ({names}); write {FILE} by hand")
     ((name, roles),) = found.items()
     frame, options = tables.pop(name)
+    times = [name for name, entry in columns_of(frame).items() if entry == "time"]
+    if len(times) == 1:
+        roles.setdefault("time", times[0])
     rows = entries_of_rows(frame, roles)
     targets = pd.to_numeric(frame[roles["target"]], errors="coerce")
     click = set(targets.dropna().unique()) <= {0, 1}

@@ -62,6 +62,8 @@ def load(path: str | Path) -> Kept:
         DataError: the file is damaged, or `save` did not write it.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; deepfm fit writes one")
     written = saving.text(path, FILE)
     if written is None:
         raise DataError(

@@ -196,7 +196,7 @@ class Layout:
         """
         path = Path(path)
         try:
-            entries = tomllib.loads(path.read_text(encoding="utf-8"))
+            entries = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}); deepfm describe proposes such a file"

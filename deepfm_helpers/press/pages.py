@@ -15,6 +15,7 @@ import nbformat
 from docutils import nodes
 from sphinx.util import logging
 
+from deepfm_helpers import live
 from deepfm_helpers.claims import anchor_of
 from deepfm_helpers.press.equations import equation_problems
 
@@ -324,9 +325,15 @@ def draw_card(path: Path) -> None:
     figure.savefig(path, dpi=100, metadata={"Software": None})
 
 
+def add_static_files(app, config) -> None:
+    """Add the scripts and styles that belong to the package to those of the book."""
+    config.html_static_path.append(str(live.STATIC))
+
+
 def setup(app) -> dict[str, bool]:
     """Register everything with Sphinx."""
     app.add_role("minutes", minutes)
+    app.connect("config-inited", add_static_files)
     app.add_enumerable_node(OutputTable, "table", html=(_open_table, _close_table))
     app.connect("doctree-read", add_reading_time)
     app.connect("doctree-read", demand_checks)

@@ -61,6 +61,7 @@ def build(here: Checkout, place: Path) -> Path:
     done = place / "html.key"
     sources = sorted(path for path in (place / "source").rglob("*") if path.is_file())
     sources += sorted(here.package.rglob("*.py"))  # the API pages show their docstrings
+    sources += sorted(path for path in (here.package / "static").rglob("*") if path.is_file())
     key = digest([(str(path), digest_of_file(path)) for path in sources])
     if (html / "index.html").is_file() and done.is_file() and done.read_text() == key:
         print("the pages are up to date", flush=True)

@@ -1,6 +1,7 @@
 """The command `deepfm`: run a notebook with other parameters, once or a hundred times, and look at the results.
 
-`deepfm describe`, `fit`, `score`, `recommend` and `export` have another subject: a folder with data of one's own.
+`deepfm describe`, `fit`, `score`, `recommend`, `page` and `export` have another subject: a folder with data of one's
+own.
 """
 
 from __future__ import annotations

@@ -3,16 +3,15 @@
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deepfm_helpers import anatomy, datasets, evaluation, features, models, recommending
+from deepfm_helpers import live as form
 from deepfm_helpers.press import live
 
 pytestmark = pytest.mark.browser
-FORWARD = Path(__file__).resolve().parents[2] / "book" / "_static" / "live" / "deepfm.js"
 SCORE = """([rows, lists]) => {
   const loaded = DeepFM.load(window.DEEPFM_MODEL), model = lists ? loaded.lists : loaded;
   return rows.map(row => {
@@ -34,7 +33,7 @@ NEW_USER = """([traits, liked]) => {
   const model = DeepFM.load(window.DEEPFM_MODEL);
   const entries = (uid, film) => model.fields.map((f, place) =>
     f.name === "uid" ? uid : DeepFM.lookUp(model, place, f.name === "mid" ? film + 1
-      : f.side === "film" ? model.films[f.name][film] : traits[f.name]));
+      : f.side === "film" ? model.films.values[f.name][film] : traits[f.name]));
   const uid = DeepFM.newUser(model, entries, liked);
   return model.films.title.map((_, film) => DeepFM.score(DeepFM.terms(model, entries(uid, film))));
 }"""
@@ -51,10 +50,10 @@ def case(tmp_path_factory, browser):
     train = datasets.join(data.ratings, data.movies, data.users)
     path = tmp_path_factory.mktemp("live") / "model.js"
     lists = live.ranker(data, train, seed=1, epochs=1)._replace(recall=0.5, popular=0.4)
-    exported = live.export(model, fields, replace(data, truth=None), train, path, rmse=0.8, lists=lists)
+    exported = live.export(model, fields, replace(data, truth=None), train, path, error=0.8, lists=lists)
     page = browser.new_page()
     page.add_script_tag(path=path)
-    page.add_script_tag(path=FORWARD)
+    page.add_script_tag(path=form.FORWARD)
     yield data, model, fields, train, exported, page
     page.close()
 
@@ -77,7 +76,7 @@ def test_javascript_keras_and_numpy_agree_on_every_term(case):
     rows = [list(row) for row in zip(*rows, strict=True)]
     found = np.array(page.evaluate(SCORE, [rows, False]))
 
-    terms = np.array([live.terms(exported, row) for row in rows])
+    terms = np.array([form.terms(exported, row) for row in rows])
     np.testing.assert_allclose(found[:, :-2], terms, atol=1e-9)
     by_part = evaluation.parts(model, x)
     np.testing.assert_allclose(found[:, 1:7].sum(axis=1), by_part.first_order, atol=5e-4)
@@ -105,14 +104,14 @@ def test_javascript_and_numpy_agree_on_the_model_that_makes_the_lists(case):
          for f in lists["fields"]] for _ in range(200)
     ]  # fmt: skip
     found = np.array(page.evaluate(SCORE, [rows, True]))
-    np.testing.assert_allclose(found[:, :-2], [live.terms(lists, row) for row in rows], atol=1e-9)
+    np.testing.assert_allclose(found[:, :-2], [form.terms(lists, row) for row in rows], atol=1e-9)
     assert (found[:, :-2].std(axis=0)[[1, 7, -1]] > 0.001).all()
 
     tastes = [[], [3], [3, 40, 77]]
     own = names.index("taste")
     mixed = page.evaluate(LISTED, [[t, *row[:own], *row[own + 1 :]] for t in tastes for row in rows])
     expected = [
-        live.terms(lists, [*row[:own], [i + 1 for i in t] or 0, *row[own + 1 :]]).sum()
+        form.terms(lists, [*row[:own], [i + 1 for i in t] or 0, *row[own + 1 :]]).sum()
         for t in tastes
         for row in rows
     ]
@@ -125,7 +124,7 @@ def test_someone_new_is_the_mixture_that_the_two_sides_make(case, likes):
     sides = recommending.TwoSides(model, data, fields, train)
     traits = {"gender": "F", "age": 25}  # no occupation: the average
     ids = {f.name: f.vocabulary.index(traits[f.name]) + 1 if f.name in traits else 0 for f in fields[2:5]}
-    side = sides.new_user(traits, sides.films.mid.iloc[likes].tolist(), noise=exported["rmse"])
+    side = sides.new_user(traits, sides.films.mid.iloc[likes].tolist(), noise=exported["error"])
     found = page.evaluate(NEW_USER, [ids, likes])
     np.testing.assert_allclose(found, sides.scores(side)[0], atol=1e-3)
 
@@ -142,10 +141,10 @@ def tastes(tmp_path, browser):
     fields = [year, taste, mid, age, uid]
     model = models.deep_fm_model(features=fields, k=4, dnn_dim=(8,), dnn_dr=0.0, embedding_spread=0.3)[-1]
     train = datasets.join(data.ratings, data.movies, data.users)
-    exported = live.export(model, fields, data, train, tmp_path / "model.js", rmse=0.8)
+    exported = live.export(model, fields, data, train, tmp_path / "model.js", error=0.8)
     page = browser.new_page()
     page.set_content('<div id="live" hidden></div>')
-    for script in (tmp_path / "model.js", FORWARD, FORWARD.with_name("page.js")):
+    for script in (tmp_path / "model.js", form.FORWARD, form.PAGE):
         page.add_script_tag(path=script)
     yield exported, recommending.TwoSides(model, data, fields, train), page
     page.close()
@@ -160,17 +159,17 @@ def test_a_person_can_be_given_several_values_of_a_field(tastes):
         return _number(page.locator(".live-total strong").inner_text().split()[0])
 
     def expected(taste: list[int], film: int) -> float:
-        rows = [films["year"][film], taste, film + 1, people["age"][0], people["row"][0]]
-        return live.terms(exported, rows).sum()
+        rows = [films["values"]["year"][film], taste, film + 1, people["values"]["age"][0], people["row"][0]]
+        return form.terms(exported, rows).sum()
 
     value = page.locator(".live-term th", has_text="taste").first
-    assert shown() == pytest.approx(expected(people["taste"][0], film), abs=0.0006)
+    assert shown() == pytest.approx(expected(people["values"]["taste"][0], film), abs=0.0006)
     assert shown() == pytest.approx(sides.scores(people["uid"][:1])[0, film], abs=0.0006)
-    page.locator("#live-taste").select_option(["0", "1", "3"])
+    page.locator("#live-of-taste").select_option(["0", "1", "3"])
     assert shown() == pytest.approx(expected([1, 3], film), abs=0.0006)
     assert exported["fields"][1]["values"][0] in value.inner_text()
     assert exported["fields"][1]["values"][2] in value.inner_text()
-    page.locator("#live-taste").select_option("0")
+    page.locator("#live-of-taste").select_option("0")
     assert shown() == pytest.approx(expected([0], film), abs=0.0006)
     assert "not given" in value.inner_text()
 
@@ -210,13 +209,13 @@ def test_the_page_shows_the_terms_of_the_stored_model(live_page, html):
     exported = _exported(html)
     people, films = exported["people"], exported["films"]
     film = int(np.argmax(films["rows"]))
-    terms = live.terms(
+    terms = form.terms(
         exported,
         [
             people["row"][0],
             film + 1,
-            *(people[n][0] for n in ("gender", "age", "occupation")),
-            films["genre"][film],
+            *(people["values"][n][0] for n in ("gender", "age", "occupation")),
+            films["values"]["genre"][film],
         ],
     )
     shown = live_page.locator(".live-term .live-number > span:first-child").all_text_contents()
@@ -226,7 +225,7 @@ def test_the_page_shows_the_terms_of_the_stored_model(live_page, html):
 
 
 def test_one_feature_moves_its_weight_its_pairs_and_the_deep_part(live_page):
-    select = live_page.locator("#live-occupation")
+    select = live_page.locator("#live-of-occupation")
     select.select_option(index=3 if select.input_value() != "3" else 4)
     story = live_page.locator(".live-story").inner_text()
     assert "7 of 22 terms moved: 1 of 6 weights, 5 of 15 pairs, and the deep part." in story
@@ -304,7 +303,7 @@ def test_one_press_starts_again_and_puts_everything_back(visit, hand, box):
         again = page.get_by_role("button", name="Start again")
         page.locator("#live-user").select_option("-1")
         page.locator("#live-like").fill(_ten(page)[0])
-        page.locator("#live-occupation").select_option(index=3)
+        page.locator("#live-of-occupation").select_option(index=3)
         page.locator("#live-on-deep").uncheck()
         page.locator("[aria-controls=live-terms-first]").click()
         page.locator("[aria-controls=live-terms-pairs]").click()
@@ -426,9 +425,13 @@ def test_the_list_is_that_of_the_second_model_without_what_was_rated_in_training
         live_page.locator("#live-user").select_option(str(person))
         scores = []
         for film, rows in enumerate(films["rows"]):
-            of = {"mid": film + 1, "genre": films["genre"][film], "taste": len(films["title"]) + 1 + person}
-            of |= {name: people[name][person] for name in ("gender", "age", "occupation")}
-            score = live.terms(lists, [of[f["name"]] for f in lists["fields"]]).sum()
+            of = {
+                "mid": film + 1,
+                "genre": films["values"]["genre"][film],
+                "taste": len(films["title"]) + 1 + person,
+            }
+            of |= {name: people["values"][name][person] for name in ("gender", "age", "occupation")}
+            score = form.terms(lists, [of[f["name"]] for f in lists["fields"]]).sum()
             seen = str(film) in people["ratings"][person]["train"]
             scores.append(-np.inf if seen or not rows else score)
         best = np.argsort(-np.array(scores), kind="stable")[:10]
@@ -520,12 +523,12 @@ def _everything(page) -> list:
 def test_an_address_brings_back_all_that_was_chosen(visit):
     with visit("book/live.html") as page:
         page.locator("#live-user").select_option("-1")
-        page.locator("#live-age").select_option("3")
+        page.locator("#live-of-age").select_option("3")
         for title in _ten(page)[:2]:
             page.locator("#live-like").fill(title)
         page.locator("#live-two").check()
         page.locator("#live-user-b").select_option("5")
-        page.locator("#live-gender-b").select_option("0")
+        page.locator("#live-of-gender-b").select_option("0")
         page.locator(".live-choose").nth(3).click()
         page.locator(".live-mark").nth(6).click()
         page.locator("#live-on-pairs").uncheck()
@@ -550,14 +553,14 @@ def test_an_address_brings_back_all_that_was_chosen(visit):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("data=", "data=0"), "made with other ratings"),
+        (("data=", "data=0"), "made with other data"),
         (("film=", "film=9"), "film=9"),
         (("film=", "film=x"), "film=x"),
         (("&film=", "&flim="), "film="),
         (("A=", "A=99"), "A=99"),
         (("film=", "B=nobody&film="), "B=nobody"),
         (("film=", "A-age=77&film="), "A-age=77"),
-        (("film=", "A-likes=1&film="), "A-likes=1"),
+        (("film=", "A.likes=1&film="), "A.likes=1"),
         (("film=", "without=head&film="), "without=head"),
         (("film=", "seen=1.-2&film="), "seen=1.-2"),
     ],

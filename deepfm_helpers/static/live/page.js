@@ -1,6 +1,7 @@
 "use strict";
-/* The page "The model, live": one person or two, the waterfall of terms, the lists of ten, and an address that holds all
-   of it. All numbers come from deepfm.js. */
+/* The page of a model, such as "The model, live": one person or two, the waterfall of terms, the lists of ten, and an
+   address that holds all of it. All numbers come from deepfm.js, and all words for what the model is about from the
+   model's `words`. "Film" in a name here is whatever is listed. */
 
 (() => {
   const place = document.getElementById("live");
@@ -8,9 +9,11 @@
 
   const model = DeepFM.load(window.DEEPFM_MODEL);
   const judge = model.lists ?? model; // chooses the films of a list
-  const { fields, films, people } = model;
-  const traits = fields.filter((f) => f.side === "user" && f.name !== "uid");
-  const several = (f) => Array.isArray(people[f.name][0]); // whether a person can have several values
+  const { fields, films, people, words } = model;
+  const isNumber = (f) => f.kind === "numeric";
+  const traits = fields.filter((f) => f.side === "user" && f.kind !== "id");
+  const context = fields.filter((f) => f.side === "rating"); // what belongs to neither the person nor the film
+  const clicks = model.task === "click";
   const PARTS = {
     first: { name: "First order", one: "the first order", equation: "eq-first-order" },
     pairs: { name: "Second order", one: "the second order", equation: "eq-pairs" },
@@ -19,28 +22,34 @@
   const LETTERS = ["A", "B"];
   const MOST_LIKES = 5;
   const TEN = 10;
+  const MOST_OPEN = 9; // fields; the pairs of more would fill some screens
+  const MOST_OFFERED = 5000; // of more titles a browser makes no good list while one types
   const wide = window.matchMedia("(min-width: 60rem)").matches;
 
   // ---------------------------------------------------------------- what is chosen, and what follows from it
 
   const busiest = films.rows.indexOf(Math.max(...films.rows));
-  const valuesOf = (person) => Object.fromEntries(traits.map((f) => [f.name, person < 0 ? 0 : people[f.name][person]]));
+  const open = (some) => Object.fromEntries(some.map((f) => [f.name, isNumber(f) ? null : 0])); // the averages
+  const valuesOf = (person) => (person < 0 ? open(traits)
+    : Object.fromEntries(traits.map((f) => [f.name, people.values[f.name][person]])));
   const aPerson = (person) => ({ person, values: valuesOf(person), likes: [] }); // −1: someone new; never changed in place
-  const start = () => ({ people: [aPerson(0)], film: busiest, off: {}, folded: { pairs: !wide } });
+  const start = () => ({
+    people: [aPerson(0)], film: busiest, row: open(context), off: {}, folded: { pairs: !wide || fields.length > MOST_OPEN },
+  });
   let state = start();
   let seen = []; // films that leave the lists
   let shown = []; // the terms of each person on the page
   let last = null; // the terms before the last change, and what it was
 
-  const isOwn = (f) => f.side === "user" && f.values === null; // uid or taste: what the model learned of one person
-  const rowsOf = (f, film) => (f.values === null ? film + 1 : films[f.name][film]);
+  const isOwn = (f) => f.side === "user" && ["id", "known"].includes(f.kind); // what the model learned of one person
+  const rowsOf = (f, film) => (f.kind === "id" ? film + 1 : films.values[f.name][film]);
   const filmEntries = new Map([model, judge].map((m) => [m, []]));
   function entriesOf(m, who, own, film) {
     const known = filmEntries.get(m);
     known[film] ??= m.fields.map((f, i) => f.side === "film" && DeepFM.lookUp(m, i, rowsOf(f, film)));
     return m.fields.map((f, i) => {
       if (isOwn(f)) return own;
-      return f.side === "film" ? known[film][i] : DeepFM.lookUp(m, i, who.values[f.name]);
+      return f.side === "film" ? known[film][i] : DeepFM.lookUp(m, i, (f.side === "user" ? who.values : state.row)[f.name]);
     });
   }
 
@@ -62,16 +71,16 @@
   const scoreOf = (m, who, film) => DeepFM.score(termsOf(m, who, film), state.off);
 
   function ratingOf(who, film) {
-    const ratings = who.person >= 0 && people.ratings && people.ratings[who.person];
+    const ratings = people.ratings?.[who.person];
     const stars = ratings && (ratings.test[film] ?? ratings.train[film]);
-    return stars ? { stars, heldOut: film in ratings.test } : null;
+    return stars === undefined ? null : { stars, heldOut: film in ratings.test };
   }
 
   /** The best films for someone who has not seen them, as far as the page knows. */
   function topFilms(who) {
-    const out = new Set([...seen, ...who.likes]);
-    const open = (film) => films.rows[film] > 0 && !out.has(film) && (ratingOf(who, film)?.heldOut ?? true);
-    const scored = films.title.map((_, film) => film).filter(open)
+    const out = new Set([...seen, ...who.likes, ...people.had?.[who.person] ?? []]);
+    const left = (film) => films.rows[film] > 0 && !out.has(film) && (ratingOf(who, film)?.heldOut ?? true);
+    const scored = films.title.map((_, film) => film).filter(left)
       .map((film) => ({ film, score: scoreOf(judge, who, film) }));
     return scored.sort((a, b) => b.score - a.score || a.film - b.film).slice(0, TEN).map(({ film }) => film);
   }
@@ -88,6 +97,8 @@
     } catch { return []; }
   }
 
+  const asText = (f, value) => (isNumber(f) ? String(value ?? "") : [value].flat().join("."));
+
   /** What stands behind the # of an address: all that is chosen, and which data its numbers belong to. */
   function written() {
     const query = new URLSearchParams({ data: DATA });
@@ -95,12 +106,17 @@
       const to = LETTERS[at];
       query.set(to, who.person < 0 ? "new" : people.uid[who.person]);
       const usual = valuesOf(who.person);
-      for (const { name } of traits) {
-        if (String(who.values[name]) !== String(usual[name])) query.set(`${to}-${name}`, [who.values[name]].flat().join("."));
+      for (const f of traits) {
+        const value = asText(f, who.values[f.name]);
+        if (value !== asText(f, usual[f.name])) query.set(`${to}-${f.name}`, value);
       }
-      if (who.likes.length) query.set(`${to}-likes`, who.likes.join("."));
+      if (who.likes.length) query.set(`${to}.likes`, who.likes.join("."));
     });
     query.set("film", state.film);
+    for (const f of context) {
+      const value = asText(f, state.row[f.name]);
+      if (value !== asText(f, open([f])[f.name])) query.set(`row-${f.name}`, value);
+    }
     const off = Object.keys(PARTS).filter((part) => state.off[part]);
     if (off.length) query.set("without", off.join("."));
     if (seen.length) query.set("seen", seen.join("."));
@@ -111,25 +127,33 @@
   function read(text) {
     const query = new URLSearchParams(text);
     if (!query.has("data")) return null;
-    if (query.get("data") !== DATA) throw new Error("it was made with other ratings than those of this page");
+    if (query.get("data") !== DATA) throw new Error("it was made with other data than those of this page");
     const refuse = (name) => { throw new Error(`this page cannot use “${name}=${query.get(name) ?? ""}”`); };
     const list = (name, below) => (query.get(name) || "").split(".").filter(Boolean).map((word) => {
       return /^\d{1,6}$/.test(word) && Number(word) < below ? Number(word) : refuse(name);
     });
     const some = (name) => [...new Set(list(name, films.title.length))];
+    const valueIn = (f, name) => {
+      if (isNumber(f)) {
+        const number = query.get(name) === "" ? null : Number(query.get(name));
+        return number === null || Number.isFinite(number) ? number : refuse(name);
+      }
+      const rows = list(name, f.values.length + 1);
+      if (f.kind === "multi") return rows;
+      return rows.length === 1 ? rows[0] : refuse(name);
+    };
     const said = start();
     said.people = LETTERS.filter((to, at) => at === 0 || query.has(to)).map((to) => {
       const person = people.uid.findIndex((uid) => String(uid) === query.get(to));
       if (person < 0 && query.get(to) !== "new") refuse(to);
-      const who = { ...aPerson(person), likes: some(`${to}-likes`) };
-      if (who.likes.length > (person < 0 ? MOST_LIKES : 0)) refuse(`${to}-likes`);
+      const who = { ...aPerson(person), likes: some(`${to}.likes`) };
+      if (who.likes.length > (person < 0 ? MOST_LIKES : 0)) refuse(`${to}.likes`);
       for (const f of traits.filter(({ name }) => query.has(`${to}-${name}`))) {
-        const rows = list(`${to}-${f.name}`, f.values.length + 1);
-        if (!several(f) && rows.length !== 1) refuse(`${to}-${f.name}`);
-        who.values[f.name] = several(f) ? rows : rows[0];
+        who.values[f.name] = valueIn(f, `${to}-${f.name}`);
       }
       return who;
     });
+    for (const f of context.filter(({ name }) => query.has(`row-${name}`))) said.row[f.name] = valueIn(f, `row-${f.name}`);
     [said.film] = list("film", films.title.length);
     if (said.film === undefined) refuse("film");
     for (const part of (query.get("without") || "").split(".").filter(Boolean)) {
@@ -140,7 +164,7 @@
   }
 
   /** Takes over what the address says; otherwise begins as usual, with a sentence if the address says nothing usable. */
-  function open() {
+  function enter() {
     let found = null;
     try {
       found = read(location.hash.slice(1));
@@ -169,18 +193,37 @@
 
   // ------------------------------------------------------------------------------------------ words and numbers
 
-  const signed = (x, digits = 3) => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(digits);
-  const stars = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
+  // Log-odds are told like stars, from 1 to 5; a target whose range is ten times as wide is told with one digit less.
+  const width = clicks ? 4 : model.range[1] - model.range[0];
+  const DIGITS = Math.min(12, Math.max(0, 3 - Math.floor(Math.log10(width / 4))));
+  const LEAST = 0.5 * 10 ** -DIGITS; // what rounding does not hide
+  const fixed = (x, digits = DIGITS) => x.toFixed(digits).replace("-", "−");
+  const signed = (x, digits = DIGITS) => (x < 0 ? "−" : "+") + fixed(Math.abs(x), digits);
+  const rough = Math.max(0, DIGITS - 1);
+  const probability = (p) => (p < 0.001 ? p.toExponential(2).replace("-", "−") : p.toFixed(4));
+  const told = (score) => (clicks ? probability(DeepFM.predicted(model, score)) : fixed(score) + words.unit);
+  const onList = (score) => (clicks ? probability(DeepFM.predicted(model, score)) : fixed(score, rough));
   const named = (who) => (who.person >= 0 ? `user ${people.uid[who.person]}` : "someone new");
-  const label = (f, rows) => [rows].flat().map((row) => (row ? f.values[row - 1] : "not given")).join(", ") || "none";
-  const described = (i) => [`user ${people.uid[i]}`, ...traits.map((f) => label(f, people[f.name][i]))].join(", ");
+  const dated = (seconds) => new Date(1000 * seconds).toISOString().slice(0, 16); // UTC
+  const measured = (f, number) => (f.time ? dated(number).replace("T", " ") : String(Number(number.toPrecision(7))).replace("-", "−"));
+  const label = (f, rows) => {
+    if (isNumber(f)) return rows === null ? "not given" : measured(f, rows);
+    return [rows].flat().map((row) => (row ? f.values[row - 1] : "not given")).join(", ") || "none";
+  };
+  const described = (i) => [`user ${people.uid[i]}`, ...traits.map((f) => label(f, people.values[f.name][i]))].join(", ");
   const valueOf = (f, who) => {
-    if (f.name === "uid" && who.person < 0) return who.likes.length ? "mixture of users" : "average user";
-    if (f.name === "uid") return named(who);
-    if (f.name === "mid") return films.title[state.film];
-    return label(f, f.side === "user" ? who.values[f.name] : films[f.name][state.film]);
+    if (isOwn(f) && who.person < 0) return who.likes.length ? "mixture of users" : "average user";
+    if (isOwn(f)) return named(who);
+    if (f.kind === "id") return films.title[state.film];
+    return label(f, { user: who.values, rating: state.row }[f.side]?.[f.name] ?? films.values[f.name]?.[state.film] ?? null);
   };
   const both = (one, other) => (other === undefined || one === other ? one : `${one} | ${other}`);
+
+  /** The smallest of 1, 2.5 and 5 times a power of ten that is not below a number. */
+  function gridStep(least) {
+    const power = 10 ** Math.floor(Math.log10(least));
+    return [1, 2.5, 5, 10].find((times) => times * power >= least * (1 - 1e-9)) * power;
+  }
 
   // -------------------------------------------------------------------------------------------------- elements
 
@@ -234,7 +277,7 @@
       typed = false;
       const film = found(input.value);
       if (film >= 0) choose(film);
-      else if (input.value.trim()) say(`No title contains “${input.value}”.`);
+      else if (input.value.trim()) say(`No ${words.title} contains “${input.value}”.`);
       else show();
     };
     const left = () => document.activeElement === input || take(); // it is not left for another window
@@ -253,7 +296,8 @@
     return { input, say, show, box: make("div", { class: "live-control" }, make("label", { for: id }, text), input, note) };
   }
 
-  const titles = make("datalist", { id: "live-titles" }, ...films.title.map((t) => make("option", { value: t })));
+  const offered = films.title.length > MOST_OFFERED ? [] : films.title;
+  const titles = make("datalist", { id: "live-titles" }, ...offered.map((t) => make("option", { value: t })));
   const control = (text, select) =>
     make("div", { class: "live-control" }, make("label", { for: select.id }, text), select);
 
@@ -271,6 +315,41 @@
     return { list, show };
   }
 
+  /** A labelled choice of the value of a field, or of its average; `choose` gets the new value and a line about it. */
+  function valueControl(f, id, chosen, choose) {
+    const take = (to) => choose(to, `${f.label}: ${label(f, chosen())} → ${label(f, to)}`);
+    if (isNumber(f)) {
+      const note = make("span", { class: "live-note", id: `${id}-note` }, `empty: the average, ${measured(f, Number(f.mean.toPrecision(f.time ? 12 : 4)))}${f.time ? " UTC" : ""}`);
+      const input = make("input", {
+        id, type: f.time ? "datetime-local" : "number", step: "any", "aria-describedby": note.id,
+        onchange: () => {
+          const number = input.value === "" ? null : f.time ? Date.parse(`${input.value}Z`) / 1000 : Number(input.value);
+          if (number === chosen()) show();
+          else take(Number.isFinite(number) ? number : null);
+        },
+      });
+      const show = () => { input.value = chosen() === null ? "" : f.time ? dated(chosen()) : String(chosen()); };
+      const box = control(f.label, input);
+      box.append(note);
+      return { box, show };
+    }
+    const several = f.kind === "multi";
+    const select = make("select", {
+      id,
+      multiple: several,
+      onchange: () => {
+        const rows = [...select.selectedOptions].map((option) => Number(option.value));
+        take(several ? rows.filter((row) => row || rows.length === 1) : rows[0]);
+      },
+    }, make("option", { value: 0 }, "not given (the average)"),
+    ...f.values.map((text, i) => make("option", { value: i + 1 }, text)));
+    const show = () => {
+      const rows = new Set([chosen()].flat());
+      for (const option of select.options) option.selected = rows.has(Number(option.value));
+    };
+    return { box: control(f.label, select), show };
+  }
+
   /** What can be set of person A or B. */
   function personForm(at) {
     const id = (name) => `live-${name}${at ? "-b" : ""}`;
@@ -283,25 +362,17 @@
     }, make("option", { value: -1 }, "someone new: describe below"),
     ...people.uid.map((_, i) => make("option", { value: i }, described(i))));
 
-    const selects = traits.map((f) => make("select", {
-      id: id(f.name),
-      multiple: several(f),
-      onchange: (event) => {
-        const rows = [...event.target.selectedOptions].map((option) => Number(option.value));
-        const to = several(f) ? rows.filter((row) => row || rows.length === 1) : rows[0];
-        const { values } = state.people[at];
-        edit({ values: { ...values, [f.name]: to } }, `${f.name}: ${label(f, values[f.name])} → ${label(f, to)}`);
-      },
-    }, make("option", { value: 0 }, "not given (the average)"),
-    ...f.values.map((text, i) => make("option", { value: i + 1 }, text))));
+    const values = traits.map((f) => valueControl(f, id(`of-${f.name}`), () => state.people[at].values[f.name], (to, what) => {
+      edit({ values: { ...state.people[at].values, [f.name]: to } }, what);
+    }));
 
-    const liked = titleSearch(id("like"), `liked films, up to ${MOST_LIKES}`, () => "", (i) => {
+    const liked = titleSearch(id("like"), `liked ${words.items}, up to ${MOST_LIKES}`, () => "", (i) => {
       const { likes } = state.people[at];
       if (likes.includes(i)) liked.say(`${films.title[i]} is among them.`);
-      else if (likes.length >= MOST_LIKES) liked.say(`${MOST_LIKES} films: remove one to add another.`);
+      else if (likes.length >= MOST_LIKES) liked.say(`${MOST_LIKES} ${words.items}: remove one to add another.`);
       else edit({ likes: [...likes, i] }, `likes ${films.title[i]}`);
     });
-    const row = chips("liked films", "remove", (i) => edit(
+    const row = chips(`liked ${words.items}`, "remove", (i) => edit(
       { likes: state.people[at].likes.filter((other) => other !== i) }, `no longer likes ${films.title[i]}`), liked.input);
     liked.box.append(row.list);
 
@@ -309,17 +380,13 @@
     const box = make("fieldset", { class: "live-person" },
       make("legend", {}, `Person ${LETTERS[at]}`),
       make("div", { class: "live-wide" }, control("user", user)),
-      ...traits.map((f, i) => control(f.name, selects[i])), likes);
+      ...values.map(({ box }) => box), likes);
 
     const show = (who) => {
       box.hidden = !who;
       if (!who) return;
       user.value = who.person;
-      traits.forEach((f, i) => {
-        for (const option of selects[i].options) {
-          option.selected = [who.values[f.name]].flat().includes(Number(option.value));
-        }
-      });
+      for (const value of values) value.show();
       liked.show();
       likes.hidden = who.person >= 0;
       row.show(who.likes);
@@ -335,17 +402,24 @@
     update();
   } });
 
-  const film = titleSearch("live-film", "film: type a part of its title", () => films.title[state.film], choose);
+  const film = titleSearch("live-film", `${words.item}: type a part of its ${words.title}`, () => films.title[state.film], choose);
   function choose(i) {
     if (i === state.film) render();
-    else change(() => { state.film = i; }, `film: ${films.title[i]}`);
+    else change(() => { state.film = i; }, `${words.item}: ${films.title[i]}`);
   }
+
+  const ofRow = context.map((f) => valueControl(f, `live-row-${f.name}`, () => state.row[f.name], (to, what) => {
+    change(() => { state.row = { ...state.row, [f.name]: to }; }, what);
+  }));
+  const rowBox = make("fieldset", { class: "live-person live-row live-wide" },
+    make("legend", {}, "The row"), ...ofRow.map(({ box }) => box));
+  rowBox.hidden = !context.length;
 
   const form = make("form", { class: "live-form", autocomplete: "off", onsubmit: (event) => event.preventDefault() },
     make("div", { class: "live-people" }, ...forms.map(({ box }) => box)),
     make("div", { class: "live-wide live-choice" }, two, make("label", { for: two.id }, "two people side by side")),
     make("div", { class: "live-wide" }, film.box),
-    titles);
+    rowBox, titles);
 
   const warning = make("p", { class: "live-warning", role: "alert" });
   const totals = LETTERS.map((letter) => {
@@ -360,8 +434,8 @@
       toAddress("");
     },
   }, "Start again");
-  const told = make("div", { role: "status" });
-  const headline = make("div", { class: "live-headline" }, told, again);
+  const summary = make("div", { role: "status" });
+  const headline = make("div", { class: "live-headline" }, summary, again);
 
   // ----------------------------------------------------------------------------------------------- the waterfall
 
@@ -399,30 +473,31 @@
     return [make("tbody", {}, head.row), body];
   }
 
-  const names = fields.map((f) => f.name);
+  const names = fields.map((f) => f.label);
   const pairNames = names.flatMap((a, i) => names.slice(i + 1).map((b) => `${a} × ${b}`));
   const heads = [...LETTERS.map((letter) => make("span", { class: "live-of" }, letter)), make("span", { class: "live-moved" })];
   const table = make("table", { class: "live-terms" },
-    make("caption", {}, "How the score comes about, in stars"),
+    make("caption", {}, `How the score comes about, in ${words.scale}`),
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "term"), axis,
       make("th", { scope: "col" }, ...heads.flatMap((head) => [head, " "])))),
     make("tbody", {}, line("mean", "constant w₀").row),
     ...partLines("first", names), ...partLines("pairs", pairNames), ...partLines("deep", []),
-    make("tbody", {}, line("sum", "prediction").row, line("true", "true rating").row));
+    make("tbody", {}, line("sum", clicks ? "sum of the terms" : "prediction").row,
+      ...clicks ? [line("sigmoid", "probability, by one sigmoid of the sum").row] : [], line("true", words.truth).row));
 
   // ------------------------------------------------------------------------------------------- lists and address
 
   const lists = LETTERS.map((letter) => {
     const whose = make("p", { class: "live-whose" });
-    const ten = make("ol", { class: "live-ten", "aria-label": `ten films for person ${letter}` });
+    const ten = make("ol", { class: "live-ten", "aria-label": `ten ${words.items} for person ${letter}` });
     return { whose, ten, box: make("div", {}, whose, ten) };
   });
   const common = make("p", { class: "live-common", role: "status" });
-  const seenSearch = titleSearch("live-seen", "a film you have seen: it leaves the lists", () => "", (i) => {
+  const seenSearch = titleSearch("live-seen", `a${/^[aeiou]/.test(words.item) ? "n" : ""} ${words.item} you have ${words.seen}: it leaves the lists`, () => "", (i) => {
     if (seen.includes(i)) seenSearch.say(`${films.title[i]} is marked already.`);
     else mark(i, true);
   });
-  const marked = chips("seen films", "not seen:", (i) => mark(i, false), seenSearch.input);
+  const marked = chips(`${words.seen} ${words.items}`, `not ${words.seen}:`, (i) => mark(i, false), seenSearch.input);
   seenSearch.box.append(marked.list);
 
   /** Marks a film as seen, or not, on the page and in what the browser remembers. */
@@ -456,6 +531,7 @@
   const sum = (values) => values.reduce((a, b) => a + b, 0);
   const amount = (t, { kind, part, index }) => {
     if (kind === "mean") return t.w0;
+    if (kind === "sigmoid") return DeepFM.predicted(model, DeepFM.score(t, state.off));
     if (kind === "sum") return DeepFM.score(t, state.off);
     if (part === "deep") return t.deep;
     return kind === "term" ? t[part][index] : sum(t[part]);
@@ -479,6 +555,7 @@
     shown = state.people.map((who) => termsOf(model, who, state.film));
     place.classList.toggle("live-two", state.people.length > 1);
     forms.forEach((some, at) => some.show(state.people[at]));
+    for (const value of ofRow) value.show();
     two.checked = state.people.length > 1;
     film.show();
     seenSearch.show();
@@ -491,7 +568,7 @@
   function renderTable() {
     const truths = state.people.map((who) => ratingOf(who, state.film));
     const compared = shown.length > 1;
-    const columns = compared ? ["A", "B", "B − A"] : ["stars", "", "moved by"];
+    const columns = compared ? ["A", "B", "B − A"] : [words.column, "", "moved by"];
     heads.forEach((head, i) => { head.textContent = columns[i]; });
     for (const item of lines) {
       item.off = Boolean(state.off[item.part]);
@@ -510,17 +587,19 @@
         Object.assign(item.lanes[at], { from, value, to: item.kind === "true" ? value ?? running : running });
       }
     });
-    const ends = lines.flatMap(({ kind, lanes }) => lanes.slice(0, shown.length)
+    const placed = lines.filter(({ kind }) => kind !== "sigmoid" && !(clicks && kind === "true")); // have a place in log-odds
+    const ends = placed.flatMap(({ kind, lanes }) => lanes.slice(0, shown.length)
       .flatMap(({ from, to }) => (kind === "mean" ? [to] : [from, to])));
     const [least, most] = [Math.min(...ends), Math.max(...ends)];
-    const unit = most - least > 1.6 ? 0.5 : 0.25; // of a star, from one line of the grid to the next
+    const unit = gridStep(Math.max(most - least, width / 4) / 6.4); // from one line of the grid to the next
     const low = Math.floor(least / unit - 0.3) * unit;
-    const high = Math.max(Math.ceil(most / unit + 0.3) * unit, low + 1);
+    const high = Math.max(Math.ceil(most / unit + 0.3) * unit, low + 4 * unit);
+    const decimals = Math.max(0, -Math.floor(Math.log10(2 * unit) + 1e-9));
     const at = (x) => `${(100 * (x - low) / (high - low)).toFixed(3)}%`;
     table.style.setProperty("--step", at(low + unit));
     const ticks = [];
     for (let x = Math.ceil(low / unit / 2) * unit * 2; x < high; x += 2 * unit) ticks.push(x);
-    axis.replaceChildren(...ticks.map((x) => make("span", { style: `left: ${at(x)}` }, stars(x, unit < 0.5 ? 1 : 0))));
+    axis.replaceChildren(...ticks.map((x) => make("span", { style: `left: ${at(x)}` }, fixed(x, decimals))));
 
     for (const item of lines) {
       const { kind, row, part } = item;
@@ -530,13 +609,18 @@
         lane.hidden = person >= shown.length || value === undefined;
         number.textContent = "";
         if (lane.hidden) return;
+        if (!placed.includes(item)) {
+          lane.hidden = true;
+          number.textContent = kind === "true" ? String(value) : probability(value);
+          return;
+        }
         const none = point || from === to;
         lane.style.setProperty("--from", at(kind === "mean" || kind === "true" ? to : from));
         lane.style.setProperty("--to", at(to));
         bar.style.left = at(point ? to : Math.min(from, to));
         bar.style.width = none ? "" : `${(100 * Math.abs(to - from) / (high - low)).toFixed(3)}%`;
         bar.className = point ? "live-point" : none ? "live-none" : value < 0 ? "live-minus" : "live-plus";
-        const text = kind === "true" ? String(value) : point ? stars(value, 3) : signed(value);
+        const text = kind === "true" ? String(value) : point ? fixed(value) : signed(value);
         number.replaceChildren(equation && person === 0 ? linked(text, equation) : text);
       });
       row.classList.toggle("live-off", item.off);
@@ -558,9 +642,9 @@
       }
       if (kind === "mean" || kind === "true") continue;
       const old = compared ? item.lanes[0].value : last && amount(last.before[0], item);
-      const moved = old === null ? 0 : item.lanes[compared ? 1 : 0].value - old;
+      const moved = old === null || kind === "sigmoid" ? 0 : item.lanes[compared ? 1 : 0].value - old;
       row.classList.toggle("live-has-moved", moved !== 0 && !item.off && !compared);
-      const size = Math.abs(moved) < 0.0005 ? "< 0.001" : signed(moved);
+      const size = Math.abs(moved) < LEAST ? `< ${fixed(2 * LEAST)}` : signed(moved);
       item.moved.textContent = moved === 0 || item.off ? "" : `${moved < 0 ? "▼" : "▲"} ${size}`;
     }
   }
@@ -571,20 +655,20 @@
     const gaps = lines.filter((item) => !item.off && (item.kind === "term" || item.part === "deep") && item.kind !== "mean")
       .map((item) => [item.name ?? "the deep part", item.lanes[1].value - item.lanes[0].value])
       .filter(([, gap]) => gap !== 0).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a));
-    const most = gaps.slice(0, 3).map(([name, gap]) => `${name} (${signed(gap, 2)})`).join(", ");
+    const most = gaps.slice(0, 3).map(([name, gap]) => `${name} (${signed(gap, rough)})`).join(", ");
     const gap = score[1] - score[0];
     const whole = gap === 0 ? "A and B get the same score."
-      : `B gets ${Math.abs(gap).toFixed(2)} stars ${gap < 0 ? "less" : "more"} than A.`;
+      : `B gets ${fixed(Math.abs(gap), rough)}${words.unit} ${gap < 0 ? "less" : "more"} than A.`;
     return gaps.length ? `${whole} ${gaps.length} terms differ, most of all ${most}.` : whole;
   }
 
   function renderHeadline() {
     const score = shown.map((t) => DeepFM.score(t, state.off));
-    told.replaceChildren(...totals.slice(0, shown.length).map(({ line }) => line), story);
+    summary.replaceChildren(...totals.slice(0, shown.length).map(({ line }) => line), story);
     totals.slice(0, shown.length).forEach(({ mark, total, subject }, at) => {
       mark.hidden = shown.length < 2;
-      total.textContent = `${stars(score[at], 3)} stars`;
-      subject.textContent = `for ${named(state.people[at])} and ${films.title[state.film]}`;
+      total.textContent = told(score[at]);
+      subject.textContent = `${words.total} for ${named(state.people[at])} and ${films.title[state.film]}`.trim();
     });
     const off = Object.keys(PARTS).filter((part) => state.off[part]).map((part) => PARTS[part].one);
     const said = [];
@@ -593,14 +677,15 @@
       const [t, before] = [shown[0], last.before[0]];
       const counted = (part) => [t[part]].flat().filter((x, i) => x !== [before[part]].flat()[i]).length;
       const [first, pairs, deep] = Object.keys(PARTS).map(counted);
-      said.push(`After “${last.what}”: ${signed(score[0] - DeepFM.score(before, state.off), 2)} stars. `
+      said.push(`After “${last.what}”: ${signed(score[0] - DeepFM.score(before, state.off), rough)}${words.unit}. `
         + `${first + pairs + deep} of ${t.first.length + t.pairs.length + 1} terms moved: `
         + `${first} of ${t.first.length} weights, ${pairs} of ${t.pairs.length} pairs, `
         + `${deep ? "and the deep part" : "not the deep part"}.`);
     } else if (!off.length) said.push("Change something, and this line says which terms moved.");
     if (off.length) said.push(`Without ${off.join(" and ")}.`);
-    if (shown.length < 2 && (score[0] < 1 || score[0] > 5)) {
-      said.push(`Ratings end at 1 and 5 stars, so this would be told as ${score[0] < 1 ? 1 : 5}.`);
+    const [lowest, highest] = model.range;
+    if (shown.length < 2 && !clicks && (score[0] < lowest || score[0] > highest)) {
+      said.push(`${words.ends}, so this would be told as ${score[0] < lowest ? lowest : highest}.`);
     }
     story.textContent = said.join(" ");
   }
@@ -624,39 +709,28 @@
         const more = [truth ? `rated ${truth.stars}` : "", there ? `${LETTERS[1 - at]}: ${there}` : ""];
         const button = make("button", { type: "button", class: "live-choose", onclick: () => choose(i) },
           make("span", { class: "live-title" }, films.title[i]),
-          make("span", { class: "live-number" }, stars(scoreOf(model, who, i))),
+          make("span", { class: "live-number" }, onList(scoreOf(model, who, i))),
           make("span", { class: "live-rated" }, more.filter(Boolean).join(", ")));
         if (i === state.film) button.setAttribute("aria-current", "true");
         return make("li", { class: other && !there ? "live-alone" : "" }, make("div", {}, button, make("button", {
-          type: "button", class: "live-mark", "aria-label": `seen: ${films.title[i]}`, onclick: () => mark(i, true),
-        }, "seen")));
+          type: "button", class: "live-mark", "aria-label": `${words.seen}: ${films.title[i]}`, onclick: () => mark(i, true),
+        }, words.seen)));
       }));
       ten.querySelectorAll("button")[focused]?.focus({ preventScroll: true });
     });
     const shared = tops[1]?.filter((i) => tops[0].includes(i)).length;
     common.hidden = shared === undefined;
-    common.textContent = shared === undefined ? "" : `On both lists: ${shared} of ten films. `
-      + "A number behind a letter is the film's place on the other list; a bar marks films that are on one list only.";
+    common.textContent = shared === undefined ? "" : `On both lists: ${shared} of ten ${words.items}. `
+      + `A number behind a letter is the ${words.item}'s place on the other list; a bar marks ${words.items} that are on one list only.`;
   }
 
-  const real = !people.ratings;
-  const percent = (x) => `${(100 * x).toFixed(0)}%`;
-  const how = make("p", { class: "live-facts" }, (model.lists
-    ? "A second model, which was asked what people like, chooses these films and their order. The number is what the first model predicts, in stars. "
-    : "These films have the highest scores. ")
-    + (real ? "The page holds no ratings. So it does not know what a user has seen: mark seen films, and they leave the lists."
-      : "A film that the user has rated in training, or that is marked as seen, is left out; a rating beside a film was held out from the training."));
-  facts.textContent = `The models: trained on nine tenths of the ${model.dataset} ratings (seed ${model.seed}). `
-    + `On the tenth held out, the root mean squared error of the first is ${model.rmse.toFixed(3)} stars. `
-    + (model.lists ? `Lists of ten by the second, without the films rated in training, hold ${percent(model.lists.recall)} of the films liked there; `
-      + `lists of the films rated most hold ${percent(model.lists.popular)}. ` : "")
-    + (real ? "MovieLens may not be passed on, so no rating is part of this page, and there is no true one to compare with."
-      : "People and films are invented, so the ratings can be shown beside the prediction.");
+  const how = make("p", { class: "live-facts" }, model.notes.lists);
+  facts.textContent = model.notes.model;
 
-  place.append(warning, form, headline, table, make("h3", {}, "Ten films"), how, common,
+  place.append(warning, form, headline, table, make("h3", {}, `Ten ${words.items}`), how, common,
     make("div", { class: "live-lists" }, ...lists.map(({ box }) => box)), seenSearch.box, share, facts);
   place.hidden = false;
   document.documentElement.classList.add("live-on");
-  open();
-  addEventListener("hashchange", open);
+  enter();
+  addEventListener("hashchange", enter);
 })();

@@ -2,13 +2,13 @@
 /* The forward pass of a trained DeepFM, as derived in the book and labelled with its equations.
 
    Every field of a user and a film enters as an entry {w, v, h}: its weight, its vector of length k, and its
-   share of the first hidden layer. deepfm_helpers/press/live.py wrote the models into window.DEEPFM_MODEL: one that
-   predicts stars, and in its part `lists` one that makes lists. */
+   share of the first hidden layer. window.DEEPFM_MODEL holds the model, in the form of deepfm_helpers/live.py; its part
+   `lists`, where there is one, is a second model, which makes lists. */
 
 const DeepFM = (() => {
-  const WHOLE = { 8: Int8Array, 16: Int16Array };
+  const WHOLE = { 8: Int8Array, 16: Int16Array, 32: Float32Array };
 
-  /** The numbers of a table or layer, which are written as whole multiples of a step. */
+  /** The numbers of a table or layer: of 32 bits as they are, of fewer as whole multiples of a step. */
   function numbers({ bits, step, data }) {
     const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
     return Float64Array.from(new WHOLE[bits](bytes.buffer), (x) => x * step);
@@ -46,18 +46,34 @@ const DeepFM = (() => {
     return { w, v, h: hidden(model, place, v) };
   }
 
-  /** The entry of the field at `place`: a row of its tables, or the mean of several rows. */
+  /** The entry of the numeric field at `place` for a number in the unit of its column; null: for the mean. */
+  function measure(model, place, number) {
+    const { mean, spread } = model.fields[place];
+    const shares = [1, number === null ? 0 : (number - mean) / spread];
+    return mix(model, place, shares.map((_, row) => tableRow(model, place, row)), shares);
+  }
+
+  /** The entry of the field at `place`: a row of its tables, the mean of several rows, or that of a number. */
   function lookUp(model, place, rows) {
-    const { k, w, v, entries } = model.fields[place];
+    const field = model.fields[place];
+    if (field.kind === "numeric") {
+      if (field.last?.number !== rows) field.last = { number: rows, entry: measure(model, place, rows) };
+      return field.last.entry;
+    }
     if (Array.isArray(rows)) {
       const values = rows.map((row) => lookUp(model, place, row));
       return mix(model, place, values, rows.map(() => 1 / rows.length));
     }
-    if (!entries[rows]) {
-      const vector = Float64Array.from(v.subarray(rows * k, (rows + 1) * k));
-      entries[rows] = { w: w[rows], v: vector, h: hidden(model, place, vector) };
+    return tableRow(model, place, rows);
+  }
+
+  function tableRow(model, place, row) {
+    const { k, w, v, entries } = model.fields[place];
+    if (!entries[row]) {
+      const vector = Float64Array.from(v.subarray(row * k, (row + 1) * k));
+      entries[row] = { w: w[row], v: vector, h: hidden(model, place, vector) };
     }
-    return entries[rows];
+    return entries[row];
   }
 
   /** The taste of someone who likes some films (eq-topn-taste); without films, the average over the training rows. */
@@ -88,26 +104,35 @@ const DeepFM = (() => {
     return { w0: model.w0, first: entries.map((e) => e.w), pairs, deep: deep(model, entries) };
   }
 
-  /** The sum of the terms (eq-deepfm); `off` names parts to leave out: first, pairs, deep. */
+  /** The sum of the terms (eq-deepfm), of clicks in log-odds; `off` names parts to leave out: first, pairs, deep. */
   function score(t, off = {}) {
     const sum = (part, values) => (off[part] ? 0 : values.reduce((a, b) => a + b, 0));
     return t.w0 + sum("first", t.first) + sum("pairs", t.pairs) + sum("deep", [t.deep]);
   }
 
+  /** What a model predicts: the score itself, or for clicks one sigmoid of it (eq-click). */
+  const predicted = (model, score) => (model.task === "click" ? 1 / (1 + Math.exp(-score)) : score);
+
+  /** The logarithm of how probable it is that someone likes a film of this score. */
+  function evidenceOf(model, score) {
+    if (model.task === "click") return -(Math.max(-score, 0) + Math.log1p(Math.exp(-Math.abs(score)))); // log of a sigmoid
+    return -((model.range[1] - score) ** 2) / (2 * model.error ** 2);
+  }
+
   /** The uid entry of someone new who likes some films: a mixture of all known users (eq-topn-mixture).
 
       `entriesOf(uid entry, film)` are the entries of that person with this uid, and a film. */
-  function newUser(model, entriesOf, films, target = 5, noise = model.rmse) {
+  function newUser(model, entriesOf, films) {
     const place = model.fields.findIndex((f) => f.name === "uid");
-    if (!films.length) return lookUp(model, place, 0); // the average over the training rows
+    if (!films.length || model.fields[place].rows < 2) return lookUp(model, place, 0); // the average over the training rows
     const known = Array.from({ length: model.fields[place].rows - 1 }, (_, i) => lookUp(model, place, i + 1));
     const evidence = known.map((uid) => films.reduce(
-      (sum, film) => sum - (target - score(terms(model, entriesOf(uid, film)))) ** 2 / (2 * noise ** 2), 0));
+      (sum, film) => sum + evidenceOf(model, score(terms(model, entriesOf(uid, film)))), 0));
     const best = evidence.reduce((a, b) => Math.max(a, b));
     const likely = evidence.map((e) => Math.exp(e - best));
     const total = likely.reduce((a, b) => a + b, 0);
     return mix(model, place, known, likely.map((p) => p / total));
   }
 
-  return { load, lookUp, taste, terms, score, newUser };
+  return { load, lookUp, taste, terms, score, predicted, newUser };
 })();
