@@ -16,7 +16,10 @@ that builds or trains models. A module uses only modules on the lines above its 
     recommending
     candidates, live
     plots
-    parameters, claims, records, tables, grading, asking
+    claims
+    lacking
+    parameters
+    records, tables, grading, asking
     equations, page, checkers
     exercises
 

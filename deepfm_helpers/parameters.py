@@ -2,12 +2,15 @@
 
 import math
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from deepfm_helpers.catalogue import DATASETS
 from deepfm_helpers.features import FIELDS
+from deepfm_helpers.lacking import watch
 
 
 class Rule:
@@ -119,6 +122,33 @@ class OneOf(Rule):
 
 
 @dataclass(frozen=True)
+class OneOfOrFolder(OneOf):
+    """One of the texts ``choices``, or the path of a folder that holds the file ``holding``.
+
+    A relative path counts from the working directory, and a leading ~ is the home folder; the plain form is absolute.
+    """
+
+    holding: str
+
+    def wanted(self) -> str:
+        return f"{super().wanted()}, or a folder that holds {self.holding}"
+
+    def is_folder(self, value: object) -> bool:
+        """Tell whether a value is no choice but such a folder."""
+        return (
+            isinstance(value, str)
+            and value not in self.choices
+            and Path(value).expanduser().joinpath(self.holding).is_file()
+        )
+
+    def accepts_value(self, value: object) -> bool:
+        return super().accepts_value(value) or self.is_folder(value)
+
+    def plain(self, value: object) -> str:
+        return Path(value).expanduser().resolve().as_posix() if self.is_folder(value) else str(value)
+
+
+@dataclass(frozen=True)
 class ListOf(Rule):
     """A list of ``least`` to ``most`` values that each keep the rule ``each``; with ``distinct``, all differ."""
 
@@ -197,9 +227,30 @@ PARAMETERS: dict[str, Rule] = {
 }
 """The rule of each parameter, by name, for all notebooks."""
 
+DESCRIPTION = "dataset.toml"
+"""The file that makes a folder a dataset of one's own, see `own.layouts`."""
 
-def checked(name: str, value: object) -> object:
+FOLDERS = {"dataset": OneOfOrFolder(tuple(DATASETS), holding=DESCRIPTION)}
+"""The rules that take the place of those in :data:`PARAMETERS` for notebooks that take a folder of one's own."""
+
+
+def is_folder(name: str, value: object) -> bool:
+    """Tell whether the value of a parameter is a folder of one's own."""
+    return name in FOLDERS and FOLDERS[name].is_folder(value)
+
+
+def told(parameters: Mapping[str, object]) -> dict[str, object]:
+    """Return parameters as outputs tell them: of a folder, its name without the way to it."""
+    return {name: Path(value).name if is_folder(name, value) else value for name, value in parameters.items()}
+
+
+def checked(name: str, value: object, *, folders: bool = False) -> object:
     """Check the value of a parameter against :data:`PARAMETERS`, and return it as a plain Python value.
+
+    Args:
+        name: the parameter.
+        value: its value.
+        folders: the rules of :data:`FOLDERS` hold.
 
     Raises:
         TypeError: the value has the wrong type; neither a bool nor a text with digits counts as a number.
@@ -211,10 +262,25 @@ def checked(name: str, value: object) -> object:
             f"parameter {name}: the table in {__name__.replace('.', '/')}.py has no rule for it; "
             f"add one, or choose from {known}"
         )
+    if folders:
+        return (PARAMETERS | FOLDERS)[name].checked(f"parameter {name}", value)
+    if is_folder(name, value):
+        raise ValueError(
+            f"parameter {name} = {shown(value)}: this notebook takes no folder; choose {PARAMETERS[name].wanted()}"
+        )
     return PARAMETERS[name].checked(f"parameter {name}", value)
 
 
-def check_parameters(**values: object) -> None:
-    """Check the parameters of a notebook; see :func:`checked` for the errors."""
+def check_parameters(*, folders: bool = False, **values: object) -> None:
+    """Check the parameters of a notebook; see :func:`checked` for the errors.
+
+    If the `dataset` lacks columns, the cells from here on that need them are left out, see `lacking`.
+
+    Args:
+        folders: the notebook takes a folder of one's own for its `dataset`; programs read this from the call.
+        **values: the parameters by name.
+    """
     for name, value in values.items():
-        checked(name, value)
+        checked(name, value, folders=folders)
+    if values.get("dataset") in DATASETS:
+        watch(values["dataset"], values)

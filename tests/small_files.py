@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from deepfm_helpers.catalogue import GENRES
+from deepfm_helpers.catalogue import GENRES, NO_GENRE
 
 ML_1M = {
     "ratings.dat": "1::10::5::978300760\n1::20::3::978302109\n2::10::4::978301968\n",
@@ -40,6 +40,29 @@ CSV = {
     '20,"American President, The (1995)",Comedy|Drama|Romance\n'
     '30,"""Great"" Film, A",(no genres listed)\n',
 }
+
+
+def write_latest_small(folder: Path, data) -> Path:
+    """Write a dataset in the form of ml-latest-small: as CSV, without its users, half of the ratings half a star lower.
+
+    Args:
+        folder: where the folder `ml-latest-small` is made.
+        data: a `datasets.MovieLens`.
+
+    Returns:
+        The new folder.
+    """
+    place = folder / "ml-latest-small"
+    place.mkdir(parents=True)
+    ratings = data.ratings.sort_values(["uid", "mid"], ignore_index=True)
+    stars = (ratings.rating - ratings.index % 2 / 2).map("{:.1f}".format)
+    names = dict(zip(ratings, ("userId", "movieId", "rating", "timestamp"), strict=True))
+    ratings.assign(rating=stars).rename(columns=names).to_csv(place / "ratings.csv", index=False)
+    genres = data.movies.movie_genre.replace({"Children's": "Children", "unknown": ""}, regex=True)
+    films = data.movies.assign(movie_genre=genres.replace({"": NO_GENRE}))
+    names = dict(zip(films, ("movieId", "title", "genres"), strict=True))
+    films.rename(columns=names).to_csv(place / "movies.csv", index=False)
+    return place
 
 
 def contents(files: dict[str, str]) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ other way round, and a module here uses only modules that stand above it::
     data
     accounts, progress, judging, serving, streams
     fitting
-    keeping
+    folders, keeping
     scoring, lists, exporting
     showing
     commands

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 
+from deepfm_helpers.lacking import LEFT_OUT_MIME
 from deepfm_helpers.press.checkout import HERE, toc_entries
 from deepfm_helpers.press.equations import equation_problems, labels_of
 
@@ -16,7 +17,7 @@ LARGEST = 1_000_000  # bytes of a stored notebook
 _PRIVATE = re.compile(r"(?<![\w./:-])/(?:home|Users|root|tmp|var/folders)/\w|\b[A-Z]:\\\\?Users\\")
 _BESIDES = re.compile(r"(_modules|_static)/|(404|genindex|search|py-modindex)\.html")  # what Sphinx adds
 _CSS_URL = re.compile(r"""(?:url\(|@import)\s*['"]?((?:https?:)?//[^'")\s]+)""")
-_DRAWN = {"image/svg+xml", "image/png", "image/jpeg", "text/html"}
+_DRAWN = {"image/svg+xml", "image/png", "image/jpeg", "text/html", LEFT_OUT_MIME}
 _ERROR_MARKER = "papermill-error-cell-tag"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -16,6 +17,7 @@ import psutil
 
 from deepfm_helpers.fetching import cache_folder, data_folder
 from deepfm_helpers.files import write_whole
+from deepfm_helpers.parameters import told
 from deepfm_helpers.records import RECORD_MIME
 
 ENVIRONMENT = {
@@ -88,8 +90,29 @@ def run(
         raise RunFailed(f"{notebook.name}, cell [{error.exec_count}]: {trace}") from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise RunFailed(f"{notebook.name}: {error}") from None
-    write_whole(output, nbformat.writes(clean(executed)) + "\n")
+    write_whole(output, _without_paths(nbformat.writes(clean(executed)), parameters) + "\n")
     return Ran(metrics_of(executed), starts.processor_seconds, starts.forked)
+
+
+def _without_paths(text: str, parameters: dict[str, object]) -> str:
+    """Return the text of a notebook with the name of a folder in place of its path, wherever the run has left it."""
+    from papermill.translators import PythonTranslator
+
+    for name, folder in told(parameters).items():
+        if folder != (path := parameters[name]):
+            for quoted in (
+                PythonTranslator.translate,
+                json.dumps,
+                '"{}"'.format,
+            ):  # as code, as JSON, as it is
+                long, short = (_in_json(quoted(value)[1:-1]) for value in (path, folder))
+                text = text.replace(long, short)
+    return text
+
+
+def _in_json(text: str) -> str:
+    """Return a text as it stands between the quotes of a string in JSON."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _measuring(manager: type) -> type:

@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 import nbformat
 
-from deepfm_helpers.parameters import checked, shown
+from deepfm_helpers.features import FIELDS
+from deepfm_helpers.lacking import lacking
+from deepfm_helpers.parameters import DESCRIPTION, checked, is_folder, shown
 from deepfm_helpers.press import kernels
 
 SCALARS = {"int": int, "float": (int, float), "str": str, "bool": bool}
@@ -71,11 +73,12 @@ def complete_all(notebook: str | Path, points: Iterable[Mapping[str, object]]) -
     content = _read(path)
     allowed = _declared(path, content)
     used = _loaded(path, content)
-    return [_completed(path, allowed, used, point) for point in points]
+    folders = _takes_folders(content)
+    return [_completed(path, allowed, used, folders, point) for point in points]
 
 
 def _completed(
-    path: Path, allowed: Mapping[str, Parameter], used: set[str], given: Mapping
+    path: Path, allowed: Mapping[str, Parameter], used: set[str], folders: bool, given: Mapping
 ) -> dict[str, object]:
     if unknown := [str(name) for name in given if name not in allowed]:
         known = ", ".join(allowed) or "none: no cell is tagged parameters"
@@ -86,11 +89,53 @@ def _completed(
         )
     values = {}
     for name, parameter in allowed.items():
+        if not folders and is_folder(name, given.get(name)):
+            raise ValueError(
+                f"{path.name}: parameter {name} = {shown(given[name])}: this notebook is about the datasets of the "
+                f"book; those that take a folder are {', '.join(_notebooks_for_folders(path)) or 'none of this folder'}"
+            )
         try:
-            values[name] = _checked(parameter, given.get(name, parameter.default))
+            values[name] = _checked(parameter, given.get(name, parameter.default), folders)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{path.name}: {error}") from None
+    if "dataset" in values and "fields" in values:
+        _fit_fields(path, values, given)
     return values
+
+
+def _fit_fields(path: Path, values: dict[str, object], given: Mapping) -> None:
+    """Leave in ``values``, of the default fields, those that the dataset has; a folder has fields of its own, so none.
+
+    Raises:
+        ValueError: the dataset lacks a field that is asked for.
+    """
+    dataset = values["dataset"]
+    if is_folder("dataset", dataset):
+        if "fields" in given:
+            raise ValueError(
+                f"{path.name}: parameter fields: a folder has the fields that its {DESCRIPTION} names; leave fields out"
+            )
+        del values["fields"]
+    elif lost := [name for name in values["fields"] if FIELDS[name].column in lacking(dataset)]:
+        if "fields" in given:
+            raise ValueError(
+                f"{path.name}: parameter fields: {dataset} has no {', '.join(lost)}; leave out what it lacks"
+            )
+        values["fields"] = [name for name in values["fields"] if name not in lost]
+
+
+def _notebooks_for_folders(path: Path) -> list[str]:
+    """Return the notebooks beside this one that take a folder."""
+    return [one.name for one in sorted(path.parent.glob("*.ipynb")) if _takes_folders(_read(one))]
+
+
+def _takes_folders(notebook: nbformat.NotebookNode) -> bool:
+    """Tell whether a notebook checks its parameters with ``folders=True``."""
+    return any(
+        re.search(r"\bcheck_parameters\([^)]*\bfolders=True", cell.source)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    )
 
 
 def parse_value(text: str) -> object:
@@ -254,13 +299,13 @@ def _fits(annotation: ast.expr, value: object) -> bool:
     )
 
 
-def _checked(parameter: Parameter, value: object) -> object:
+def _checked(parameter: Parameter, value: object, folders: bool) -> object:
     """Return the plain form of a value that table and annotation allow; for None the annotation alone decides."""
     name, text = parameter.name, parameter.annotation
     annotation = ast.parse(text, mode="eval").body if text else None
     if value is None and annotation is not None and _fits(annotation, None):
         return None
-    plain = checked(name, value)
+    plain = checked(name, value, folders=folders)
     if annotation is not None and not (_fits(annotation, plain) or _fits(annotation, value)):
         raise TypeError(f"parameter {name} = {shown(value)}: the notebook declares it as {text}")
     return plain

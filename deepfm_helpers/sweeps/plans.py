@@ -15,7 +15,9 @@ import numpy as np
 import yaml
 
 from deepfm_helpers import datasets, fetching
+from deepfm_helpers.own import data as own
 from deepfm_helpers.page import versions
+from deepfm_helpers.parameters import is_folder, told
 from deepfm_helpers.press import reruns
 from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.press.digests import digest, digest_of_run
@@ -55,7 +57,7 @@ class Plan:
         """Make the plan of a sweep file, which is YAML, with ``---`` between several sweeps.
 
         The path of a notebook counts from the working directory, from the file's folder or from this book's, whichever
-        leads to a file first.
+        leads to a file first. The path of a folder of data counts from the working directory.
 
         Args:
             path: the file.
@@ -140,10 +142,10 @@ class Plan:
             of_notebook.setdefault(run.notebook, []).append(run)
         labels = {}
         for notebook, alike in of_notebook.items():
-            values = {name: {repr(run.parameters[name]) for run in alike} for name in alike[0].parameters}
+            values = {name: {repr(run.parameters.get(name)) for run in alike} for name in alike[0].parameters}
             varied = [name for name, different in values.items() if len(different) > 1]
             for run in alike:
-                words = [f"{name}={_shown(run.parameters[name])}" for name in varied]
+                words = [f"{name}={_shown(told(run.parameters).get(name))}" for name in varied]
                 stem = [notebook.stem] if len(of_notebook) > 1 or not words else []
                 labels[run.name] = " ".join(stem + words)
         return {run.name: labels[run.name] for run in self.runs}
@@ -151,7 +153,7 @@ class Plan:
     def resolved(self) -> dict:
         """Return what was asked for and the runs that follow from it, for the sweep's folder."""
         runs = [
-            {"name": run.name, "notebook": run.notebook.stem, "parameters": run.parameters}
+            {"name": run.name, "notebook": run.notebook.stem, "parameters": told(run.parameters)}
             for run in self.runs
         ]
         return {"asked": list(self.asked), "versions": versions(), "runs": runs}
@@ -334,15 +336,21 @@ def _runs(notebook: Path, points: list[dict], fingerprint_of: Callable) -> list[
     runs = []
     for parameters in reruns.complete_all(notebook, points):
         of_data = fingerprint_of(parameters.get("dataset"))
-        hashed = digest(notebook.stem, code, parameters, of_data, installed)
+        hashed = digest(notebook.stem, code, told(parameters), of_data, installed)
         runs.append(Run(f"{notebook.stem}-{hashed}", notebook, parameters, code, of_data))
     return runs
 
 
 @cache
 def fingerprint(dataset: str | None) -> str | None:
-    """Return the fingerprint of a dataset, which is fetched if needed; None for a notebook that names no dataset."""
-    return None if dataset is None else datasets.load(dataset).provenance.fingerprint
+    """Return the fingerprint of a dataset, which is fetched if needed, or of the tables in a folder.
+
+    A notebook that names no dataset has None.
+    """
+    if dataset is None:
+        return None
+    found = own.read(dataset) if is_folder("dataset", dataset) else datasets.load(dataset)
+    return found.provenance.fingerprint
 
 
 def fingerprint_at_hand(dataset: str | None) -> str | None:

@@ -19,6 +19,7 @@ import yaml
 
 from deepfm_helpers.files import InUse, only_one, write_whole
 from deepfm_helpers.page import versions
+from deepfm_helpers.parameters import told
 from deepfm_helpers.press import kernels, warm
 from deepfm_helpers.sweeps.plans import Run
 
@@ -145,7 +146,7 @@ def _run_notebook(run: Run, place: Path, setting: Setting, started: float) -> st
     content = {
         "name": run.name,
         "notebook": run.notebook.stem,
-        "parameters": run.parameters,
+        "parameters": told(run.parameters),
         "metrics": ran.metrics,
         "fingerprint": run.fingerprint,
         "digest": run.digest,
