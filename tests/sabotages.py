@@ -716,8 +716,8 @@ SABOTAGES = (
     Sabotage(
         "A table beyond memory is described by its test rows, too",
         "deepfm_helpers/own/large.py",
-        "self.frames(*(names or PARTS[:1]))",
-        "self.frames(*PARTS)",
+        "self.counted(names or PARTS[:1])",
+        "self.counted(PARTS)",
         "tests/test_large.py::test_the_split_and_the_fields_are_those_of_the_rows_in_memory",
     ),
     Sabotage(

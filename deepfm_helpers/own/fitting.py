@@ -43,7 +43,6 @@ import pandas as pd
 from deepfm_helpers import anatomy, builders, checkpoints, evaluation, features, models, recipes, training
 from deepfm_helpers.own import judging, streams
 from deepfm_helpers.own.data import OwnData
-from deepfm_helpers.own.fields import Moments
 from deepfm_helpers.own.large import LargeData
 from deepfm_helpers.own.progress import Training
 
@@ -234,19 +233,15 @@ class _Large:
 
     def __init__(self, data: LargeData, recipe: recipes.Recipe, folder: Path):
         self.data, self.folder, self.wanted = data, folder, recipe.get("selection", "best epoch")
-        self.moments = {names: self._moments(names) for names in (self.TRAIN, self.REST)}
+        groups = (self.TRAIN, self.REST)
+        counted = dict(zip(groups, data.counted(*groups), strict=True))
+        self.fields = {names: fields for names, (fields, _) in counted.items()}
+        self.moments = {names: moments for names, (_, moments) in counted.items()}
         self.unit = _unit(data.task, self.moments[self.REST].spread)
-        self.fields = {names: data.fields(*names) for names in (self.TRAIN, self.REST)}
         self.files = {
             (names, held): self._written(names, held or names)
             for names, held in ((self.TRAIN, None), (self.TRAIN, ("validation",)), (self.REST, None))
         }
-
-    def _moments(self, names: tuple[str, ...]) -> Moments:
-        moments = Moments()
-        for rows in self.data.frames(*names):
-            moments.add(rows.rating.to_numpy("float64"))
-        return moments
 
     def _written(self, fields_of: tuple[str, ...], names: tuple[str, ...]) -> streams.Parquet:
         """Encodes the rows of some parts of the split, with the fields that the rows of others have described."""

@@ -51,7 +51,7 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,7 @@ from deepfm_helpers.own.data import (
     fingerprint,
     layout_of,
 )
-from deepfm_helpers.own.fields import Tally
+from deepfm_helpers.own.fields import Moments, Tally
 from deepfm_helpers.own.layouts import Layout, Split
 from deepfm_helpers.schema import DataError, Provenance
 
@@ -121,17 +121,24 @@ class LargeData(Described):
         Raises:
             DataError: the files have changed since they were read, or see `read`.
         """
+        for rows, _ in self._frames(names):
+            yield rows
+
+    def _frames(self, names: Iterable[str]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """Yields what `frames` yields, with the part of each row, see `PARTS`."""
         wanted = np.isin(np.arange(len(PARTS)), [PARTS.index(name) for name in names])
         start = 0
         for rows, place in _parts(self.folder, self.layout):
-            kept = wanted[self.part[start : start + len(rows)]]
+            part = self.part[start : start + len(rows)]
             start += len(rows)
             if start > len(self.part):
                 break
-            if kept.any():
+            at = np.flatnonzero(wanted[part])
+            if len(at):
+                kept = rows.iloc[at].reset_index(drop=True)
                 for side in self.sides.values():
-                    rows = side.joined(rows, place)
-                yield rows[kept].reset_index(drop=True)
+                    kept = side.joined(kept, lambda row, place=place, at=at: place(int(at[row])))
+                yield kept, part[at]
         if start != len(self.part):
             raise DataError(
                 f"{self.folder}: the files of the rows held {len(self.part):,} rows when they were read, and now hold "
@@ -147,15 +154,35 @@ class LargeData(Described):
         Raises:
             DataError: see `fields.field_of`.
         """
-        tallies = {
-            part.name: Tally(part.column, OWNERS[part.section], part.name)
-            for part in self.columns()
-            if part.is_field
-        }
-        for rows in self.frames(*(names or PARTS[:1])):
-            for name, tally in tallies.items():
-                tally.add(rows[name])
-        return tuple(tally.field() for tally in tallies.values())
+        ((fields, _),) = self.counted(names or PARTS[:1])
+        return fields
+
+    def counted(self, *groups: Sequence[str]) -> list[tuple[tuple[Feature, ...], Moments]]:
+        """Describes the fields and the targets of several groups of rows, in one pass over the rows.
+
+        Args:
+            groups: for each group the parts of the split that it holds, such as ("train", "validation").
+
+        Returns:
+            For each group its fields and what is known about its targets.
+
+        Raises:
+            DataError: see `fields.field_of`.
+        """
+        described = [part for part in self.columns() if part.is_field]
+        tallies = [
+            {part.name: Tally(part.column, OWNERS[part.section], part.name) for part in described}
+            for _ in groups
+        ]
+        targets = [Moments() for _ in groups]
+        for rows, part in self._frames({name for names in groups for name in names}):
+            for names, of_fields, moments in zip(groups, tallies, targets, strict=True):
+                mine = rows[np.isin(part, [PARTS.index(name) for name in names])]
+                moments.add(mine["rating"].to_numpy("float64"))
+                for name, tally in of_fields.items():
+                    tally.add(mine[name])
+        fields = [tuple(tally.field() for tally in of_fields.values()) for of_fields in tallies]
+        return list(zip(fields, targets, strict=True))
 
 
 def read(folder: str | Path, layout: Layout | str | Path | None = None, seed: int | None = None) -> LargeData:

@@ -58,6 +58,8 @@ def write(
 ) -> Parquet:
     """Encodes frames and writes them to one Parquet file; if that fails, whatever was at `path` stays.
 
+    The file keeps a SHA-256 of its columns, its row groups and every row in them.
+
     Args:
         frames: joined rows with the columns of the fields and `rating`, part by part; only one part is in memory.
         fields: the fields of the model, in the order of its inputs.
