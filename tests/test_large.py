@@ -488,5 +488,33 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
     assert growth < 0.2 * in_memory, peaks  # the split takes some bytes for each row
 
 
+READ = """
+import re
+from pathlib import Path
+from deepfm_helpers.own import files, layouts
+
+columns = {"guest": layouts.Column("guest", "single", whole=True), "points": layouts.Column("points", "numeric")}
+source = layouts.Source("rows", ("rows.parquet",), columns, frozenset(columns))
+print(sum(len(rows) for rows, _ in files.parquet(Path("rows.parquet"), source)))
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 2**10)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+def test_a_row_group_need_not_fit_in_memory(tmp_path):
+    rng, peaks, sizes = np.random.default_rng(0), [], []
+    for n in (1_000_000, 6_000_000):
+        rows = pd.DataFrame({"guest": rng.integers(0, 10**9, n), "points": rng.random(n)})
+        rows.to_parquet(tmp_path / "rows.parquet", row_group_size=n)
+        done = subprocess.run(
+            [sys.executable, "-c", READ], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        read, peak = done.stdout.split()
+        assert int(read) == n
+        peaks.append(float(peak))
+        sizes.append((tmp_path / "rows.parquet").stat().st_size / 2**20)
+    assert peaks[1] - peaks[0] < 0.4 * (sizes[1] - sizes[0])
+
+
 if __name__ == "__main__":
     road(sys.argv[1], Path(sys.argv[2]))

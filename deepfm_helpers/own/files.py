@@ -253,7 +253,7 @@ def _opened_parquet(path: Path):
     from pyarrow import parquet as pq
 
     try:
-        with pq.ParquetFile(path, buffer_size=2**20) as file:
+        with pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
             yield file
     except DataError:
         raise

@@ -110,7 +110,7 @@ class LargeData(Described):
     @property
     def sizes(self) -> dict[str, int]:
         """The number of rows of each part of the split: "train", "validation", "test"."""
-        return dict(zip(PARTS, np.bincount(self.part, minlength=len(PARTS)).tolist(), strict=True))
+        return _sizes(self.part)
 
     def frames(self, *names: str) -> Iterator[pd.DataFrame]:
         """Yields the joined rows of one or several parts of the split, in the order of the files, frame by frame.
@@ -266,9 +266,13 @@ def split(how: Split, n: int, column: np.ndarray | None, seed: int) -> np.ndarra
     n_rest = int(np.count_nonzero(test))
     column = None if column is None else column[test]
     part[test] = _held(how.by, n_rest, column, how.validation / (1 - how.test), seed)
-    if not np.bincount(part, minlength=len(PARTS)).all():
+    if not all(_sizes(part).values()):
         raise empty_part(how, n)
     return part
+
+
+def _sizes(part: np.ndarray) -> dict[str, int]:
+    return {name: int(np.count_nonzero(part == number)) for number, name in enumerate(PARTS)}
 
 
 def _held(by: str, n: int, column: np.ndarray | None, share: float, seed: int) -> np.ndarray:
