@@ -383,6 +383,7 @@ def test_the_commands_take_a_stream_or_say_why_not(made, capsys, tmp_path):
     for command in (
         ["describe", str(made / "stream")],
         ["recommend", str(model), str(made / "stream"), "--user", "g1"],
+        ["page", str(made / "stream"), "--model", str(model)],
     ):
         assert cli.main(command) == 1
         (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error")]
