@@ -228,6 +228,7 @@ def scale(options) -> list[dict]:
 def streams(options) -> list[dict]:
     """Measure pace and peak memory of training on rows that are read from a file, beside rows in memory, in turns.
 
+    For the file, also the seconds to check, count and encode a table that does not fit in memory.
     More than `MOST_IN_MEMORY` million rows are trained on from the file alone, in one turn.
     """
     machine, rows = results.machine(), []
@@ -237,7 +238,7 @@ def streams(options) -> list[dict]:
             "task": "streams", "planted": _planted(millions), "seed": 1, "batch_size": options.batch_size,
             "epochs": max(1, round(4 / millions)),  # a turn takes at least some seconds
         }  # fmt: skip
-        systems = {read: ("book_streams", request | {"file": str(BUILD / f"rows-{millions:g}.parquet")})}
+        systems = {read: ("book_streams", request | {"folder": str(BUILD)})}
         both = millions <= MOST_IN_MEMORY
         if both:
             systems[held] = ("book_streams", request)

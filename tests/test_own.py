@@ -181,7 +181,9 @@ def test_a_parquet_file_reads_like_a_csv(folder):
     frame = pd.read_parquet(folder / "ratings.parquet")
     frame.loc[2, "stars"] = 9
     frame.to_parquet(folder / "ratings.parquet")
-    with pytest.raises(DataError, match=r"ratings\.parquet, row 3, column 'stars': 9\.0 is not in the range"):
+    with pytest.raises(
+        DataError, match=r"ratings\.parquet, row group 1, row 3, column 'stars': 9\.0 is not in the range"
+    ):
         data.read(folder)
     (folder / "ratings.parquet").write_text("no")
     with pytest.raises(DataError, match=r"ratings\.parquet: no Parquet file"):

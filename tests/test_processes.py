@@ -22,6 +22,7 @@ if __name__ == "__main__":
 
 from deepfm_helpers import batches, datasets, evaluation, features, models, processes, training
 from deepfm_helpers._keras import keras
+from deepfm_helpers.own import streams
 from deepfm_helpers.processes import Share
 
 BATCHES = {"even": 120, "odd": 119}  # of 1,200 rows
@@ -44,10 +45,14 @@ class Killed(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def planted_rows():
+def planted_frames():
     data = datasets.load("planted", n_users=60, n_movies=50, n_ratings=1_500, seed=3)
     fields = features.describe(data, fields=("uid", "mid"))
-    kept, held = features.split_rows(datasets.join(data.ratings, data.movies, data.users), 0.2, seed=1)
+    return fields, *features.split_rows(datasets.join(data.ratings, data.movies, data.users), 0.2, seed=1)
+
+
+def planted_rows():
+    fields, kept, held = planted_frames()
     return fields, features.df2xy(kept, fields), features.df2xy(held, fields)
 
 
@@ -82,6 +87,15 @@ def work(part, rank, size, port, folder):
 
     def keep():
         own.with_suffix(".json").write_text(json.dumps(found))
+
+    if part == "streamed":
+        held = streams.Parquet(folder / "held.parquet")
+        for name, batch_size in BATCHES.items():
+            xy = streams.Parquet(folder / "rows.parquet", window=3)
+            model, found[name] = fit((fields, xy, held), epochs=3, batch_size=batch_size)
+            np.savez(folder / f"{name}-{size}-{rank}.npz", *model.get_weights())
+        keep()
+        return
 
     if part == "resumed":
         run, epochs = folder / f"run of {size}", 5
@@ -240,6 +254,36 @@ def test_the_ways_on_agree_with_each_other(done):
     folder, _ = done
     one, two = (pd.read_csv(folder / f"run of {size}" / "history.csv") for size in (1, 2))
     assert two[MEASURES].to_numpy() == pytest.approx(one[MEASURES][:4].to_numpy(), abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory):
+    """A folder in which one process and two processes have trained on the same Parquet files."""
+    folder = tmp_path_factory.mktemp("streamed")
+    fields, kept, held = planted_frames()
+    streams.write([kept], fields, folder / "rows.parquet", rows_per_group=150)
+    streams.write([held], fields, folder / "held.parquet", rows_per_group=150)
+    for size in (1, 2):
+        for status, text in ended(started("streamed", size, folder)):
+            assert status == 0, text
+    return folder
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_two_processes_train_on_one_file_as_one_process_does(streamed, name):
+    one, *two = (
+        json.loads((streamed / f"streamed-{size}-{rank}.json").read_text())[name]
+        for size, rank in [(1, 0), (2, 0), (2, 1)]
+    )
+    weights = [np.load(streamed / f"{name}-{size}-{rank}.npz") for size, rank in [(1, 0), (2, 0), (2, 1)]]
+    for each in two:
+        for measure in MEASURES:
+            filled = 2e-3 if name == "odd" and measure.endswith("loss") else 1e-5
+            assert each[measure] == pytest.approx(one[measure], abs=filled)
+    for key in weights[0].files:
+        for each in weights[1:]:
+            np.testing.assert_allclose(each[key], weights[0][key], atol=1e-5)
+    assert one["rmse"][-1] < one["rmse"][0] - 0.01  # they have learned
 
 
 def test_shares_are_disjoint_and_make_up_the_epoch():

@@ -1,10 +1,12 @@
 """Rows that are read while a model trains on them: the same rows, orders that mix, memory that stays flat."""
 
 import doctest
+import tracemalloc
 
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
 from deepfm_helpers import batches, datasets, features, models, training
 from deepfm_helpers.own import streams
@@ -65,13 +67,44 @@ def test_every_epoch_deals_each_row_once_in_an_order_of_its_own(stream):
 
 
 def test_no_more_than_a_window_of_groups_lies_in_memory(stream, monkeypatch):
-    held, most, read = [], [], streams.Parquet.group
-    monkeypatch.setattr(streams.Parquet, "group", lambda rows, i: held.append(i) or read(rows, i))
+    read_so_far, read = [], streams.Parquet.group
+    monkeypatch.setattr(streams.Parquet, "group", lambda rows, i: read_so_far.append(i) or read(rows, i))
     rows = streams.Parquet(stream.path, window=2)
-    for _ in rows.batches(256, 1)._blocks():
-        most.append(len(held))
-        held.clear()
-    assert most == [2] * 6
+    groups = []
+    for number, _ in enumerate(rows.batches(250, 1).deal()):
+        groups.append((number, len(read_so_far)))
+    assert groups == [(number, 2 * (number // 4 + 1)) for number in range(24)]
+
+
+def test_a_window_lies_in_memory_once(tmp_path):
+    frames = (ROWS for _ in range(40))
+    rows = written(tmp_path / "rows.parquet", frames, rows_per_group=10_000)
+    assert len(rows) == 240_000
+    batches_of_epoch = rows.batches(512, 1)
+    for _ in batches_of_epoch.deal():  # whatever is imported and kept on the way
+        break
+    tracemalloc.start()
+    dealt = sum(len(y) for _, y in batches_of_epoch.deal())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert dealt == 240_000
+    window = rows.window_bytes(512)
+    row = sum(a[:1].nbytes for a in rows.group(0))
+    assert window == (80_000 + 511) * row + 8 * 80_000
+    assert 0.9 * window < peak < 1.3 * window
+
+
+@pytest.mark.parametrize("batch_size", [130, 1_000, 2_700])
+def test_rows_that_fill_no_batch_go_into_the_next_window(stream, batch_size):
+    frame = ROWS.assign(rating=np.arange(len(ROWS), dtype="float32"))
+    rows = written(stream.path.with_name("counted.parquet"), [frame], window=2)
+    found = dealt(rows, batch_size, 4)
+    assert {len(batch[-1]) for batch in found[:-1]} == {batch_size}
+    order = joined(found)[-1].astype(int)
+    assert sorted(order) == list(range(len(ROWS)))
+    x, _ = features.df2xy(ROWS, FIELDS)
+    for ours, column in zip(joined(found)[:-1], x, strict=True):
+        np.testing.assert_array_equal(ours, column[order])
 
 
 def test_training_on_a_stream_is_training_on_the_rows(stream):
@@ -116,6 +149,33 @@ def test_another_file_is_another_run(stream, tmp_path):
     other = written(tmp_path / "other.parquet", [ROWS.iloc[:5_000]])
     assert other.digests() != stream.digests()
     assert streams.Parquet(stream.path).digests() == stream.digests()
+    again = written(tmp_path / "again.parquet", [ROWS.iloc[:10], ROWS.iloc[10:]])
+    assert again.digests() == stream.digests()
+    assert written(tmp_path / "again.parquet", rows_per_group=600).digests() != stream.digests()
+
+
+def test_two_rows_that_change_places_make_another_run(stream, tmp_path):
+    order = np.arange(len(ROWS))
+    unlike = (ROWS.uid != ROWS.uid[500]) & (ROWS.movie_genre != ROWS.movie_genre[500])
+    there = int(unlike[:1_000].to_numpy()[500:].argmax()) + 500
+    assert there > 500
+    order[[500, there]] = order[[there, 500]]  # in one row group: its size and its extremes stay
+    other = written(tmp_path / "other.parquet", [ROWS.iloc[order]])
+    assert other.digests() != stream.digests()
+    for change in ("uid", "genre"):
+        field = next(f for f in FIELDS if f.name == change)
+        moved = ROWS.copy()
+        moved[field.column] = ROWS[field.column].to_numpy()[order]
+        assert written(tmp_path / "other.parquet", [moved]).digests() != stream.digests()
+
+
+def test_a_file_without_a_digest_is_to_be_written_again(stream, tmp_path):
+    table = parquet.read_table(stream.path)
+    parquet.write_table(table.replace_schema_metadata(None), tmp_path / "old.parquet")
+    with pytest.raises(
+        DataError, match=r"old\.parquet: the file holds no digest of its rows, .* write it again"
+    ):
+        streams.Parquet(tmp_path / "old.parquet")
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -135,7 +195,7 @@ def test_the_parts_of_the_processes_make_the_batches(stream, size):
 def test_it_deals_shares_as_batches_in_memory_does(stream):
     x, y = features.df2xy(ROWS, FIELDS)
     share = Share(1, 2, 4)
-    ours = stream.batches(510, None, share)._part([*(a[:510] for a in x), y[:510]])
+    ours = next(stream.batches(510, None, share).deal())
     theirs = batches._Gathered(batches.Batches(x, y, 510, None, share))[0]
     for a, b in zip((*ours[0], *ours[1:]), (*theirs[0], *theirs[1:]), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -25,7 +25,7 @@ def account(data: OwnData) -> str:
     layout = data.layout
     train = data.split()[0]
     fields = {field.column: field for field in data.fields(train)}
-    sizes = ", ".join(f"{len(at):,} {name}" for name, at in data.parts.items())
+    sizes = ", ".join(f"{n:,} {name}" for name, n in data.sizes.items())
     blocks = [
         [
             f"{data.name}: {len(data.rows):,} rows, {len(data.users):,} users, {len(data.items):,} items",

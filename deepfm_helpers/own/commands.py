@@ -75,13 +75,15 @@ def _seed(text: str) -> int:
 def fit(o: Namespace) -> int:
     """Reads a folder, trains and judges a model, and writes it with its report."""
     from deepfm_helpers import saving
-    from deepfm_helpers.own import data, fitting, judging, keeping
+    from deepfm_helpers.own import data, fitting, judging, keeping, large
 
     path = saving.checked(o.out or o.folder / "model.keras")
-    own = data.read(o.folder, o.layout)
-    sizes = ", ".join(f"{len(at):,} {name}" for name, at in own.parts.items())
+    layout = data.layout_of(o.folder, o.layout)
+    own = large.read(o.folder, layout, o.seed) if layout.stream else data.read(o.folder, layout)
+    sizes = ", ".join(f"{n:,} {name}" for name, n in own.sizes.items())
     print(f"{own.name}: {sizes} rows; the task is {own.task}")
-    made = fitting.fit(own, epochs=o.epochs or fitting.EPOCHS, k=o.k, seed=o.seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = fitting.fit(own, epochs=o.epochs or fitting.EPOCHS, k=o.k, seed=o.seed, scratch=path.parent)
     report = keeping.save(made, path)
     ((error, curve),) = made.validation.items()
     print(
@@ -90,31 +92,33 @@ def fit(o: Namespace) -> int:
     )
     if made.epochs == len(curve):
         print(f"the error still fell in the last epoch: --epochs {2 * len(curve)} may lower it further")
-    print(f"\non the {len(own.parts['test']):,} test rows:\n")
+    print(f"\non the {own.sizes['test']:,} test rows:\n")
     print(made.figures.rename(columns=_words).to_string(float_format="{:.4f}".format, na_rep="–"))
     decisive = made.figures[judging.DECISIVE[own.task]]
     best = decisive.drop("DeepFM").idxmin()
     if decisive[best] <= decisive["DeepFM"]:
         print(f"\nThe DeepFM is no better than {best}: use that, or find columns that say more.")
-    model, folder, user = (shlex.quote(str(one)) for one in (path, o.folder, own.rows["uid"].iloc[0]))
+    model, folder = (shlex.quote(str(one)) for one in (path, o.folder))
     tables = f" --folder {folder}" if own.layout.users or own.layout.items else ""
     print(f"\nwritten: {path} (the model with its fields), {report} (these figures and the recipe)")
     print(f"next: deepfm score {model} ROWS.csv{tables}")
-    print(f"      deepfm recommend {model} {folder} --user {user}")
-    print(f"      deepfm page {folder}" + (f" --model {model}" if o.out else ""))
+    if not layout.stream:
+        user = shlex.quote(str(own.rows["uid"].iloc[0]))
+        print(f"      deepfm recommend {model} {folder} --user {user}")
+        print(f"      deepfm page {folder}" + (f" --model {model}" if o.out else ""))
     return 0
 
 
 def score(o: Namespace) -> int:
     """Reads a model and rows, and writes their predictions."""
-    from deepfm_helpers.own import keeping, scoring
+    from deepfm_helpers.own import files, keeping, scoring
     from deepfm_helpers.own.progress import bar
 
     if o.out.suffix not in (".csv", ".tsv"):
         raise ValueError(f"--out {o.out}: the name of a table of scores ends in .csv or .tsv")
     kept = keeping.load(o.model)
-    files = [name for source in kept.layout.sources.values() for name in source.files]
-    read = [o.rows, *(o.folder / name for name in files if o.folder)]
+    names = [name for source in kept.layout.sources.values() for name in source.files if o.folder]
+    read = [o.rows, *(o.folder / one for name in names for one in files.matching(o.folder, name))]
     if o.out.resolve() in [path.resolve() for path in read]:
         raise ValueError(f"--out {o.out}: that file holds data; choose another name")
     rows = scoring.read(kept, o.rows, o.folder)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,16 +28,19 @@ import numpy as np
 import pandas as pd
 
 from deepfm_helpers import features
-from deepfm_helpers.own.cells import first, refuse, shown
+from deepfm_helpers.own.cells import Place, first, refuse, shown
 from deepfm_helpers.own.fields import field_of
 from deepfm_helpers.own.files import Table, of_frame
 from deepfm_helpers.own.files import read as read_table
 from deepfm_helpers.own.guessing import columns_of, entries_of_rows
-from deepfm_helpers.own.layouts import FILE, PRESETS, ROLES, Column, Layout
+from deepfm_helpers.own.layouts import FILE, PRESETS, ROLES, Column, Layout, Split
 from deepfm_helpers.schema import DataError, Provenance
 
 OWNERS = {"rows": "rating", "users": "user", "items": "film"}
 """The tables, and the words with which a `features.Feature` says what it describes."""
+
+KEYS = {"users": "uid", "items": "mid"}
+"""The tables that are joined to the rows, and the columns that join them."""
 
 
 class Part(NamedTuple):
@@ -56,8 +59,39 @@ class Part(NamedTuple):
     is_field: bool
 
 
+class Described:
+    """What follows from the description of a dataset alone, from its attribute `layout`."""
+
+    layout: Layout
+
+    @property
+    def task(self) -> str:
+        """What the target is: "rating", or "click" for 0 and 1."""
+        return self.layout.task
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest target."""
+        return self.layout.range
+
+    def columns(self) -> list[Part]:
+        """Returns the columns: user, item, those of users, items and rows, target and time."""
+        roles, rows = self.layout.roles, self.layout.rows.columns
+        found = [
+            Part(rows[roles["user"]], "users", "uid", True),
+            Part(rows[roles["item"]], "items", "mid", True),
+        ]
+        for section in ("users", "items", "rows"):
+            source = self.layout.sources.get(section)
+            for name, column in source.columns.items() if source else ():
+                if name not in self.layout.names(section):
+                    found.append(Part(column, section, name, column.kind != "text"))
+        ends = [role for role in ("target", "time") if role in roles]
+        return found + [Part(rows[roles[role]], "rows", ROLES[role], False) for role in ends]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class OwnData:
+class OwnData(Described):
     """A dataset of one's own in the form that the book uses.
 
     Attributes:
@@ -84,14 +118,9 @@ class OwnData:
         return f"OwnData({self.name!r}: {sizes}; {self.provenance.source})"
 
     @property
-    def task(self) -> str:
-        """What the target is: "rating", or "click" for 0 and 1."""
-        return self.layout.task
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """Lowest and highest target."""
-        return self.layout.range
+    def sizes(self) -> dict[str, int]:
+        """The number of rows of each part of the split: "train", "validation", "test"."""
+        return {name: len(at) for name, at in self.parts.items()}
 
     @property
     def title(self) -> str | None:
@@ -137,21 +166,6 @@ class OwnData:
             if part.is_field
         )
 
-    def columns(self) -> list[Part]:
-        """Returns the columns: user, item, those of users, items and rows, target and time."""
-        roles, rows = self.layout.roles, self.layout.rows.columns
-        found = [
-            Part(rows[roles["user"]], "users", "uid", True),
-            Part(rows[roles["item"]], "items", "mid", True),
-        ]
-        for section in ("users", "items", "rows"):
-            source = self.layout.sources.get(section)
-            for name, column in source.columns.items() if source else ():
-                if name not in self.layout.names(section):
-                    found.append(Part(column, section, name, column.kind != "text"))
-        ends = [role for role in ("target", "time") if role in roles]
-        return found + [Part(rows[roles[role]], "rows", ROLES[role], False) for role in ends]
-
 
 def read(folder: str | Path, layout: Layout | str | Path | None = None) -> OwnData:
     """Reads the tables of a folder.
@@ -163,16 +177,28 @@ def read(folder: str | Path, layout: Layout | str | Path | None = None) -> OwnDa
 
     Raises:
         DataError: the description or a table breaks a rule; the message says which file, line and column, and what to
-            do next.
+            do next. Or the description says that the rows do not fit in memory.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder")
-    if not isinstance(layout, Layout):
-        layout = Layout.read(folder / FILE if layout is None else PRESETS.get(str(layout), layout))
+    layout = layout_of(folder, layout)
+    if layout.stream:
+        raise DataError(
+            f"{folder}: with stream = true the rows never lie in memory all at once, and here they have to; only "
+            "deepfm fit and deepfm score do without. If the rows fit in memory, drop stream = true"
+        )
     tables = {section: read_table(folder, source) for section, source in layout.sources.items()}
     digests = {name: digest for table in tables.values() for name, digest in table.digests.items()}
     return _assembled(folder.resolve().name, layout, tables, str(folder), digests)
+
+
+def layout_of(folder: str | Path, layout: Layout | str | Path | None = None) -> Layout:
+    """Returns the description of a folder; arguments and errors are those of `read`, which reads the tables, too."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
+    if isinstance(layout, Layout):
+        return layout
+    return Layout.read(folder / FILE if layout is None else PRESETS.get(str(layout), layout))
 
 
 def from_frames(
@@ -240,22 +266,23 @@ def from_frames(
     return _assembled("frames", layout, tables, "frames in memory", {})
 
 
-def _row_of(section: str) -> Callable[[int], str]:
+def _row_of(section: str) -> Place:
     return lambda row: f"frame {section}, row {row}"
 
 
 def _assembled(name: str, layout: Layout, tables: dict[str, Table], source: str, digests: dict) -> OwnData:
     """Checks what concerns several columns or tables, joins them and draws the split."""
     frames = {section: table.frame.rename(columns=layout.names(section)) for section, table in tables.items()}
-    rows, place = frames["rows"], tables["rows"].place
-    ordered = [column for column in ROLES.values() if column in rows]
-    rows = frames["rows"] = rows[[*ordered, *rows.columns.drop(ordered)]].astype({"rating": "float32"})
-    _check_targets(tables["rows"].frame[layout.roles["target"]], layout, place)
+    place = tables["rows"].place
+    rows = frames["rows"] = as_rows(frames["rows"])
+    targets = tables["rows"].frame[layout.roles["target"]]
+    check_targets(targets, layout, place)
+    check_difference(targets.min(), targets.max(), layout, place(0))
     _check_repeats(rows, layout, place)
     joined = rows
-    for section, key in (("users", "uid"), ("items", "mid")):
+    for section, key in KEYS.items():
         if section in tables:
-            joined = _join(joined, frames[section], key, layout, tables, section)
+            joined = Side(tables[section], layout, section).joined(joined, place)
         else:
             frames[section] = pd.DataFrame({key: np.sort(rows[key].unique())})
     provenance = Provenance(source, digests, fingerprint(frames))
@@ -263,7 +290,14 @@ def _assembled(name: str, layout: Layout, tables: dict[str, Table], source: str,
     return OwnData(name, layout, joined, frames["users"], frames["items"], parts, provenance)
 
 
-def _check_targets(targets: pd.Series, layout: Layout, place: Callable[[int], str]) -> None:
+def as_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns rows whose columns have the names of the book: uid, mid, rating and timestamp first; float32 targets."""
+    ordered = [column for column in ROLES.values() if column in frame]
+    return frame[[*ordered, *frame.columns.drop(ordered)]].astype({"rating": "float32"})
+
+
+def check_targets(targets: pd.Series, layout: Layout, place: Place) -> None:
+    """Raises DataError at the first target that the task or the range rules out."""
     low, high = layout.range
     wrong = ~targets.isin((0, 1)) if layout.task == "click" else ~targets.between(low, high)
     if (row := first(wrong)) is not None:
@@ -273,16 +307,20 @@ def _check_targets(targets: pd.Series, layout: Layout, place: Callable[[int], st
             else f"in the range {low:g} to {high:g}"
         )
         refuse(place(row), layout.roles["target"], f"{shown(targets[row])} is not {wanted}; correct the cell")
-    if targets.nunique() == 1:
+
+
+def check_difference(low: float, high: float, layout: Layout, place: str) -> None:
+    """Raises DataError if the lowest and the highest target are the same."""
+    if low == high:
         refuse(
-            place(0),
+            place,
             layout.roles["target"],
-            f"here and in all other rows the target is {shown(targets[0])}, so there is nothing to learn; "
+            f"here and in all other rows the target is {shown(float(low))}, so there is nothing to learn; "
             "add rows with another target",
         )
 
 
-def _check_repeats(rows: pd.DataFrame, layout: Layout, place: Callable[[int], str]) -> None:
+def _check_repeats(rows: pd.DataFrame, layout: Layout, place: Place) -> None:
     if layout.repeats:
         return
     keys = [key for key in ("uid", "mid", "timestamp") if key in rows]
@@ -300,32 +338,50 @@ def _check_repeats(rows: pd.DataFrame, layout: Layout, place: Callable[[int], st
     )
 
 
-def _join(rows, frame, key, layout, tables, section) -> pd.DataFrame:
-    """Returns the rows with the columns of their user or item beside them; text becomes a pandas category."""
-    source = layout.sources[section]
-    if (row := first(frame[key].duplicated())) is not None:
-        value = frame[key][row]
-        before = tables[section].place(first(frame[key] == value))
-        refuse(
-            tables[section].place(row),
-            source.key,
-            f"{shown(value)} is also in {before}; drop one of the rows",
-        )
-    at = pd.Index(frame[key]).get_indexer(rows[key])
-    if (row := first(at < 0)) is not None:
-        there = ", ".join(source.files) or f"the frame of {section}"
-        role = layout.roles[section.removesuffix("s")]
-        refuse(
-            tables["rows"].place(row),
-            role,
-            f"{shown(rows[key][row])} is not in {there}; add it there, or drop its rows",
-        )
-    added = {}
-    for name, column in source.columns.items():
-        if name != source.key and column.kind != "text":
-            text = not pd.api.types.is_numeric_dtype(frame[name])
-            added[name] = (frame[name].astype("category") if text else frame[name]).array.take(at)
-    return rows.assign(**added)
+class Side:
+    """A table of users or items that can be joined to rows.
+
+    Args:
+        table: the table.
+        layout: the description of the dataset.
+        section: "users" or "items".
+
+    Raises:
+        DataError: a user or an item has two rows.
+    """
+
+    def __init__(self, table: Table, layout: Layout, section: str):
+        source = layout.sources[section]
+        keys = table.frame[source.key]
+        if (row := first(keys.duplicated())) is not None:
+            before = table.place(first(keys == keys[row]))
+            refuse(
+                table.place(row), source.key, f"{shown(keys[row])} is also in {before}; drop one of the rows"
+            )
+        self.there = ", ".join(source.files) or f"the frame of {section}"
+        self.role = layout.roles[section.removesuffix("s")]
+        self.key, self.index, self.columns = KEYS[section], pd.Index(keys), {}
+        for name, column in source.columns.items():
+            if name != source.key and column.kind != "text":
+                cells = table.frame[name]
+                text = not pd.api.types.is_numeric_dtype(cells)
+                self.columns[name] = (cells.astype("category") if text else cells).array
+
+    def joined(self, rows: pd.DataFrame, place: Place) -> pd.DataFrame:
+        """Returns rows with the columns of their user or item beside them; text becomes a pandas category.
+
+        Args:
+            rows: rows with uid or mid, and a plain index.
+            place: says where a row stands.
+
+        Raises:
+            DataError: the table lacks the user or the item of a row.
+        """
+        at = self.index.get_indexer(rows[self.key])
+        if (row := first(at < 0)) is not None:
+            strange = shown(rows[self.key][row])
+            refuse(place(row), self.role, f"{strange} is not in {self.there}; add it there, or drop its rows")
+        return rows.assign(**{name: cells.take(at) for name, cells in self.columns.items()})
 
 
 def _parts(rows: pd.DataFrame, layout: Layout) -> dict[str, np.ndarray]:
@@ -337,15 +393,20 @@ def _parts(rows: pd.DataFrame, layout: Layout) -> dict[str, np.ndarray]:
             rest, split.validation / (1 - split.test), split.seed, split.by
         )
     except ValueError as error:
-        raise DataError(
-            f"the split by {split.by} of {len(rows):,} rows into validation = {split.validation} and "
-            f"test = {split.test} leaves a part empty; add rows, or choose other shares"
-        ) from error
+        raise empty_part(split, len(rows)) from error
     return {
         "train": train.index.to_numpy(),
         "validation": validation.index.to_numpy(),
         "test": test.index.to_numpy(),
     }
+
+
+def empty_part(split: Split, n: int) -> DataError:
+    """Returns the error that n rows are too few for a split."""
+    return DataError(
+        f"the split by {split.by} of {n:,} rows into validation = {split.validation} and "
+        f"test = {split.test} leaves a part empty; add rows, or choose other shares"
+    )
 
 
 def fingerprint(frames: Mapping[str, pd.DataFrame]) -> str:

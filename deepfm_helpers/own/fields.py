@@ -21,6 +21,9 @@ from deepfm_helpers.features import FIELDS, Feature
 from deepfm_helpers.own.layouts import Column
 from deepfm_helpers.schema import DataError
 
+BLOCK = 2**16
+"""Numbers whose mean is computed at once, see `Moments`."""
+
 
 @dataclass(frozen=True)
 class Scaled(Feature):
@@ -75,43 +78,131 @@ class Hashed(Feature):
 
 
 def field_of(column: Column, owner: str, name: str, cells: pd.Series) -> Feature:
-    """Describes a column as a field, from the cells of the training rows.
+    """Describes a column as a field, from the cells of the training rows; arguments and errors are those of `Tally`."""
+    tally = Tally(column, owner, name)
+    tally.add(cells)
+    return tally.field()
+
+
+class Tally:
+    """Counts the cells of a column part by part, and describes the column as a field.
+
+    The field depends on the cells and their order, and not on the parts in which they come. What is kept grows with the
+    number of different values (of a multi column: of different cells), and not with the rows; of numbers and hashed
+    values no value is kept.
 
     Args:
         column: the column.
         owner: "user", "film" or "rating": what the column describes.
         name: name of the column in the joined rows.
-        cells: the column in the training rows, with the types of `cells.typed`.
-
-    Raises:
-        DataError: the training rows hold no number, or no value that is frequent enough for an id of its own.
     """
-    known = FIELDS[name] if name in ("uid", "mid") else None
-    common = {"name": known.name if known else column.field, "column": name, "owner": owner}
-    common["penalty"] = (known or Feature).penalty
-    if column.kind in ("numeric", "time"):
-        numbers = finite_numbers(cells.dropna(), f"column {column.name!r}")
-        if not len(numbers):
-            raise DataError(
-                f"column {column.name!r}: the training rows hold no number; declare the column as 'text'"
-            )
-        spread = float(numbers.std()) if numbers.min() < numbers.max() else 1.0
-        return Scaled(kind="numeric", mean=float(numbers.mean()), spread=spread, **common)
-    if column.hashed:
-        return Hashed(kind="single", size=column.hashed, **common)
-    rows = cells.value_counts()
-    rows = rows[rows > 0]
-    if column.kind == "single":
-        vocabulary = _frequent(column, dict(zip(rows.index.tolist(), rows.tolist(), strict=True)))
-        return Feature(kind="single", size=len(vocabulary), vocabulary=vocabulary, **common)
-    options = {"separator": column.separator, "none": column.none}
-    lists = [(Listed("", "multi", "", **options).read(cell), n) for cell, n in rows.items()]
-    counts: Counter = Counter()
-    for values, n in lists:
-        counts.update(dict.fromkeys(values, n))
-    vocabulary = _frequent(column, counts)
-    slots = max(len(set(values) & set(vocabulary)) for values, _ in lists)
-    return Listed(kind="multi", size=len(vocabulary), vocabulary=vocabulary, slots=slots, **options, **common)
+
+    def __init__(self, column: Column, owner: str, name: str):
+        self.column, self.moments, self.counts = column, Moments(), Counter()
+        known = FIELDS[name] if name in ("uid", "mid") else None
+        self._common = {"name": known.name if known else column.field, "column": name, "owner": owner}
+        self._common["penalty"] = (known or Feature).penalty
+
+    def add(self, cells: pd.Series) -> None:
+        """Counts further training rows.
+
+        Args:
+            cells: the column in these rows, with the types of `cells.typed`.
+        """
+        if self.column.kind in ("numeric", "time"):
+            self.moments.add(finite_numbers(cells.dropna(), f"column {self.column.name!r}"))
+        elif not self.column.hashed:
+            rows = cells.value_counts()
+            rows = rows[rows > 0]
+            self.counts.update(dict(zip(rows.index.tolist(), rows.tolist(), strict=True)))
+
+    def field(self) -> Feature:
+        """Returns the field that the rows so far call for.
+
+        Raises:
+            DataError: the training rows hold no number, or no value that is frequent enough for an id of its own.
+        """
+        column, common = self.column, self._common
+        if column.kind in ("numeric", "time"):
+            if not self.moments.n:
+                raise DataError(
+                    f"column {column.name!r}: the training rows hold no number; declare the column as 'text'"
+                )
+            spread = self.moments.spread if self.moments.low < self.moments.high else 1.0
+            return Scaled(kind="numeric", mean=self.moments.mean, spread=spread, **common)
+        if column.hashed:
+            return Hashed(kind="single", size=column.hashed, **common)
+        if column.kind == "single":
+            vocabulary = _frequent(column, self.counts)
+            return Feature(kind="single", size=len(vocabulary), vocabulary=vocabulary, **common)
+        options = {"separator": column.separator, "none": column.none}
+        lists = [(Listed("", "multi", "", **options).read(cell), n) for cell, n in self.counts.items()]
+        counts: Counter = Counter()
+        for values, n in lists:
+            counts.update(dict.fromkeys(values, n))
+        vocabulary = _frequent(column, counts)
+        slots = max(len(set(values) & set(vocabulary)) for values, _ in lists)
+        return Listed(
+            kind="multi", size=len(vocabulary), vocabulary=vocabulary, slots=slots, **options, **common
+        )
+
+
+class Moments:
+    """Mean and standard deviation of numbers that arrive part by part (Chan, Golub and LeVeque 1983).
+
+    The numbers are added up in blocks of `BLOCK`, whatever the parts: so the same numbers in the same order give the
+    same result to the last bit, in one part or in many.
+
+    Attributes:
+        low, high: smallest and largest number so far.
+    """
+
+    def __init__(self):
+        self.low, self.high = np.inf, -np.inf
+        self._sums = (0, 0.0, 0.0)  # how many, their mean, the sum of their squared distances from it
+        self._left = np.zeros(0)
+
+    def add(self, numbers: np.ndarray) -> None:
+        """Adds finite numbers, float64 (n,)."""
+        self.low = min(self.low, float(numbers.min(initial=np.inf)))
+        self.high = max(self.high, float(numbers.max(initial=-np.inf)))
+        waiting = np.concatenate([self._left, numbers])
+        whole = len(waiting) // BLOCK * BLOCK
+        for start in range(0, whole, BLOCK):
+            self._sums = _with(self._sums, waiting[start : start + BLOCK])
+        self._left = waiting[whole:].copy()
+
+    @property
+    def n(self) -> int:
+        """How many numbers there are so far."""
+        return self._sums[0] + len(self._left)
+
+    @property
+    def mean(self) -> float:
+        """Their mean."""
+        return _with(self._sums, self._left)[1]
+
+    @property
+    def spread(self) -> float:
+        """Their standard deviation, with the divisor n."""
+        return float(np.sqrt(_with(self._sums, self._left)[2] / self.n))
+
+
+def _with(sums: tuple[int, float, float], numbers: np.ndarray) -> tuple[int, float, float]:
+    """Returns number, mean and sum of squared distances after further numbers."""
+    n, mean, squares = sums
+    if not len(numbers):
+        return sums
+    more, theirs = len(numbers), float(numbers.mean())
+    of_theirs = float(np.square(numbers - theirs).sum())
+    if not n:
+        return more, theirs, of_theirs
+    apart = theirs - mean
+    return (
+        n + more,
+        mean + apart * more / (n + more),
+        squares + of_theirs + apart**2 * n * more / (n + more),
+    )
 
 
 def _frequent(column: Column, counts: dict) -> tuple:

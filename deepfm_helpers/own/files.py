@@ -1,7 +1,8 @@
 """Reads the cells of a table's files: pandas' fast reader for the values, a second pass for the line of an error.
 
 A file of text is read once for its bytes (digest, encoding, number of separators) and once for its cells. Only if
-something is wrong, or cannot be ruled out, Python's `csv` reads it once more, row by row.
+something is wrong, or cannot be ruled out, Python's `csv` reads it once more, row by row. A Parquet file is read row
+group by row group, at most `AT_ONCE` rows at a time, and without the columns that nobody needs.
 """
 
 from __future__ import annotations
@@ -9,19 +10,25 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import re
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from deepfm_helpers.own.cells import Place, typed
-from deepfm_helpers.own.layouts import SEPARATORS, Source, encoding_mark, nearest
+from deepfm_helpers.own.layouts import SEPARATORS, Column, Source, encoding_mark, nearest
 from deepfm_helpers.schema import DataError
 
 BLOCK = 2**24  # bytes
+AT_ONCE = 2**17
+"""Largest number of rows of a Parquet file that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +53,66 @@ def read(folder: Path, source: Source) -> Table:
         DataError: a file is missing or lies outside the folder, or breaks a rule; the message says which, where, and
             what to do.
     """
-    frames, places, digests = [], [], {}
-    for name in source.files:
-        path = inside(folder, name)
-        reader = _parquet if path.suffix == ".parquet" else _delimited
-        cells, place, digests[name] = reader(path, source)
-        frames.append(of_frame(cells, source, place, str(path)))
-        places.append(place)
-    if len(frames) == 1:
-        return Table(frames[0], places[0], digests)
-    starts = [0]
-    for frame in frames[:-1]:
-        starts.append(starts[-1] + len(frame))
+    parts, digests = [], {}
+    for name, path in named(folder, source).items():
+        if path.suffix == ".parquet":
+            parts += parquet(path, source)
+            digests[name] = digest(path)
+        else:
+            part, digests[name] = _delimited(path, source)
+            parts.append(part)
+    if len(parts) == 1:
+        return Table(*parts[0], digests)
+    starts = [0, *accumulate(len(frame) for frame, _ in parts[:-1])]
+
+    frames, places = zip(*parts, strict=True)
 
     def place(row: int) -> str:
-        number = max(i for i, start in enumerate(starts) if start <= row)
+        number = bisect_right(starts, row) - 1
         return places[number](row - starts[number])
 
     return Table(pd.concat(frames, ignore_index=True), place, digests)
+
+
+def named(folder: Path, source: Source) -> dict[str, Path]:
+    """Returns the files of a source, name below the folder -> path, in the order in which they are read.
+
+    Raises:
+        DataError: a file is missing, lies outside the folder or is named twice, or no file matches a pattern.
+    """
+    found: dict[str, Path] = {}
+    for name in source.files:
+        names = matching(folder, name)
+        if not names:
+            raise DataError(
+                f"{folder / name}: no file matches this pattern; correct it in [{source.section}], or put files there"
+            )
+        for one in names:
+            if one in found:
+                raise DataError(
+                    f"{found[one]}: {name!r} names this file a second time; drop one of the names"
+                )
+            found[one] = inside(folder, one)
+    return found
+
+
+def matching(folder: Path, name: str) -> list[str]:
+    """Returns the names of the files below a folder that a pattern names, sorted; a name that is no pattern as it is.
+
+    As in a shell, files whose name begins with a point match no pattern.
+    """
+    if not any(sign in name for sign in "*?[") or (folder / name).is_file():
+        return [name]
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return [name]  # which `inside` refuses
+    paths = [path for path in folder.glob(name) if path.is_file() and not path.name.startswith(".")]
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -90,13 +139,22 @@ def of_frame(cells: pd.DataFrame, source: Source, place: Place, what: str) -> pd
     check_header(list(cells.columns), source, what)
     if cells.empty:
         raise DataError(f"{what}: there is no row; a table needs at least one")
+    return _typed(cells, source, place)
+
+
+def _typed(cells: pd.DataFrame, source: Source, place: Place) -> pd.DataFrame:
+    """Returns the columns that somebody needs, with their types."""
     return pd.DataFrame(
         {
             name: typed(cells[name], column, place, name in source.required)
             for name, column in source.columns.items()
-            if source.section != "rows" or column.kind != "text"
+            if _needed(source, column)
         }
     )
+
+
+def _needed(source: Source, column: Column) -> bool:
+    return source.section != "rows" or column.kind != "text"
 
 
 def check_header(header: list, source: Source, what: str) -> None:
@@ -132,7 +190,8 @@ def header_of(path: Path, source: Source) -> list[str]:
         DataError: the file cannot be read, or is empty.
     """
     if path.suffix == ".parquet":
-        return list(_parquet(path, source)[0].columns)
+        with _opened_parquet(path) as file:
+            return _names(file)
     form = Form(source.separator or usual_separator(path), source.encoding)
     _scan(path, form)
     rows, header = _opened(path, form)
@@ -152,20 +211,120 @@ def usual_separator(path: Path) -> str:
     return "\t" if path.suffix == ".tsv" else ","
 
 
-def _parquet(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
+def parquet(path: Path, source: Source) -> Iterator[tuple[pd.DataFrame, Place]]:
+    """Yields the typed columns of a Parquet file part by part, and for each part where its rows stand.
+
+    A part has at most `AT_ONCE` rows, all of one row group; rows and row groups are counted from 1 in messages.
+
+    Raises:
+        DataError: the file is no Parquet file, its columns are not those of the source, it holds no row, a column has a
+            type of which no value can be made, or see `cells.typed`.
+    """
+    with _opened_parquet(path) as file:
+        check_header(_names(file), source, str(path))
+        _check_types(file, source, path)
+        if not file.metadata.num_rows:
+            raise DataError(f"{path}: there is no row; a table needs at least one")
+        wanted = [name for name, column in source.columns.items() if _needed(source, column)]
+        for group in range(file.metadata.num_row_groups):
+            row = 0
+            for batch in file.iter_batches(AT_ONCE, row_groups=[group], columns=wanted):
+                cells = batch.to_pandas(types_mapper=_whole, date_as_object=False, ignore_metadata=True)
+                place = _PlaceInGroup(path, group, row)
+                yield _typed(cells, source, place), place
+                row += len(cells)
+
+
+class _PlaceInGroup(NamedTuple):
+    """Says where a row of a part stands that begins with row `start` of a row group, both counted from 0."""
+
+    path: Path
+    group: int
+    start: int
+
+    def __call__(self, row: int) -> str:
+        return f"{self.path}, row group {self.group + 1}, row {self.start + row + 1}"
+
+
+@contextmanager
+def _opened_parquet(path: Path):
+    """Opens a Parquet file so that a column of a row group is read page by page; tells what is wrong with the file."""
     import pyarrow  # which takes a moment
+    from pyarrow import parquet as pq
 
     try:
-        frame = pd.read_parquet(path)
+        with pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
+            yield file
+    except DataError:
+        raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: no Parquet file ({error}); write it again") from error
-    with open(path, "rb") as file:
-        return frame, (lambda row: f"{path}, row {row + 1}"), hashlib.file_digest(file, "sha256").hexdigest()
+        first = str(error).splitlines()[0]
+        raise DataError(f"{path}: no Parquet file, or a damaged one ({first}); write it again") from error
 
 
-def _delimited(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
+def rows_of_parquet(path: Path) -> int:
+    """Returns the number of rows of a Parquet file.
+
+    Raises:
+        DataError: it is no Parquet file.
+    """
+    with _opened_parquet(path) as file:
+        return file.metadata.num_rows
+
+
+def first_rows_of_parquet(path: Path, n: int) -> pd.DataFrame:
+    """Returns the first rows of a Parquet file as pandas holds them, and no more than a part beyond `n`.
+
+    Raises:
+        DataError: it is no Parquet file.
+    """
+    import pyarrow
+
+    found, rows = [], 0
+    with _opened_parquet(path) as file:
+        names = _names(file)
+        for batch in file.iter_batches(AT_ONCE, columns=names):
+            found.append(batch)
+            if (rows := rows + len(batch)) >= n:
+                break
+        schema = pyarrow.schema([file.schema_arrow.field(name) for name in names])
+        return pyarrow.Table.from_batches(found, schema).to_pandas(ignore_metadata=True)
+
+
+def _names(file) -> list[str]:
+    """Returns the columns of a Parquet file, without the index that pandas adds to a frame."""
+    return [name for name in file.schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
+
+
+def _check_types(file, source: Source, path: Path) -> None:
+    """Raises DataError at a column whose cells are lists or records, of which pandas makes objects of its own."""
+    from pyarrow import types
+
+    for name, column in source.columns.items():
+        kind = file.schema_arrow.field(name).type
+        if _needed(source, column) and types.is_nested(kind):
+            remedy = (
+                f"join the values of a cell with {column.separator!r}" if column.separator else "convert it"
+            )
+            raise DataError(
+                f"{path}, column {name!r}: its type is {kind}, and a {column.kind} column has one value or one text in "
+                f"a cell; {remedy}, or declare it as 'text'"
+            )
+
+
+def _whole(kind):
+    """Returns the type of pandas that holds whole numbers of an Arrow type and missing ones, None for another type."""
+    from pyarrow import types
+
+    if types.is_signed_integer(kind):
+        return pd.Int64Dtype()
+    return pd.UInt64Dtype() if types.is_unsigned_integer(kind) else None
+
+
+def _delimited(path: Path, source: Source) -> tuple[tuple[pd.DataFrame, Place], str]:
+    """Returns the typed columns of a file of text, where its rows stand, and its SHA-256."""
     form = Form(source.separator or usual_separator(path), source.encoding)
-    digest, n_separators, has_quotes = _scan(path, form)
+    sha256, n_separators, has_quotes = _scan(path, form)
     rows, header = _opened(path, form)
     check_header(header, source, f"{path}, line 1")
     start = next(rows, (2, None))[1]
@@ -191,7 +350,11 @@ def _delimited(path: Path, source: Source) -> tuple[pd.DataFrame, Place, str]:
     # number proves nothing.
     if n_separators != expected or (has_quotes and cells[header[-1]].isna().any()):
         check_widths(path, form)
-    return cells, (lambda row: f"{path}, line {_line(path, form, row)}"), digest
+
+    def place(row: int) -> str:
+        return f"{path}, line {_line(path, form, row)}"
+
+    return (of_frame(cells, source, place, str(path)), place), sha256
 
 
 def _opened(path: Path, form: Form) -> tuple[Iterator[tuple[int, list[str]]], list[str]]:
@@ -206,7 +369,7 @@ def _opened(path: Path, form: Form) -> tuple[Iterator[tuple[int, list[str]]], li
 def _scan(path: Path, form: Form) -> tuple[str, int, bool]:
     """Returns the SHA-256 of a file, its number of separators, and whether it holds quotes; checks its encoding."""
     separator, encoding = form
-    digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder(encoding)()
+    sha256, decoder = hashlib.sha256(), codecs.getincrementaldecoder(encoding)()
     n_separators, has_quotes, lines = 0, False, 0
     with open(path, "rb") as file:
         more = True
@@ -230,11 +393,11 @@ def _scan(path: Path, form: Form) -> tuple[str, int, bool]:
                     f"{path}, line {line}: {strange} is no {encoding}; save the file as UTF-8, or name its encoding, "
                     "as in encoding = 'latin-1'"
                 ) from error
-            digest.update(block)
+            sha256.update(block)
             n_separators += block.count(separator.encode(encoding.removesuffix("-sig")))
             has_quotes = has_quotes or b'"' in block
             lines += block.count(b"\n")
-    return digest.hexdigest(), n_separators, has_quotes
+    return sha256.hexdigest(), n_separators, has_quotes
 
 
 def _type(source: Source, name: str, start: str) -> str:

@@ -22,19 +22,28 @@ The recipe is `recipes.WITHOUT_HISTORY` with what depends on the dataset adapted
   time doubles, but the model of the best epoch would know nothing of the rows that were held out, which are the latest
   ones in a split by time, and all rows of some users in a split by user.
 - The test rows judge the model, once; nothing is chosen by them.
+
+A dataset that does not fit in memory (`large`) is fitted in the same way. Training rows, validation rows and both
+together are encoded into three files (`streams`), from which the model is trained: disk takes the place of memory. The
+rows of an epoch come in another order than in memory, so the numbers differ as those of two seeds differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers import anatomy, features, models, recipes
-from deepfm_helpers.own import judging
+from deepfm_helpers import anatomy, builders, checkpoints, evaluation, features, models, recipes, training
+from deepfm_helpers.own import judging, streams
 from deepfm_helpers.own.data import OwnData
+from deepfm_helpers.own.large import LargeData
 from deepfm_helpers.own.progress import Training
 
 SPREAD_OF_STARS = 1.1
@@ -62,7 +71,7 @@ class Fit:
         seconds: time that it took to train the model.
     """
 
-    data: OwnData
+    data: OwnData | LargeData
     model: object
     fields: tuple[features.Feature, ...]
     recipe: recipes.Recipe
@@ -74,7 +83,7 @@ class Fit:
     seconds: float
 
 
-def recipe_of(data: OwnData, epochs: int = EPOCHS, k: int | None = None) -> dict:
+def recipe_of(data: OwnData | LargeData, epochs: int = EPOCHS, k: int | None = None) -> dict:
     """Returns the recipe for a dataset, see the beginning of this module.
 
     Args:
@@ -82,7 +91,7 @@ def recipe_of(data: OwnData, epochs: int = EPOCHS, k: int | None = None) -> dict
         epochs: largest number of epochs.
         k: length of the vectors; None: that of the book's recipe.
     """
-    n, split = len(data.parts["train"]), data.layout.split
+    n, split = data.sizes["train"], data.layout.split
     steps = max(n // LARGEST_BATCH, min(100, n // 16), 1)  # of an epoch, about as in `recipes`
     return recipes.changed(
         recipes.WITHOUT_HISTORY,
@@ -102,12 +111,13 @@ def recipe_of(data: OwnData, epochs: int = EPOCHS, k: int | None = None) -> dict
 
 
 def fit(
-    data: OwnData,
+    data: OwnData | LargeData,
     *,
     epochs: int = EPOCHS,
     k: int | None = None,
     seed: int | None = None,
     recipe: recipes.Recipe | None = None,
+    scratch: str | Path | None = None,
 ) -> Fit:
     """Trains a DeepFM on a dataset, and judges it on the test rows.
 
@@ -118,32 +128,40 @@ def fit(
         data: the dataset.
         epochs, k: see `recipe_of`.
         seed: seed of the first weights and of the order of the rows; another seed than that of the split also draws
-            other validation rows, unless the split is by time. None: the seed of the split.
+            other validation rows, unless the split is by time. None: the seed of the split, or the one with which
+            `large.read` has drawn the validation rows.
         recipe: changes to the recipe, see `recipes.changed`.
+        scratch: a folder for the encoded rows of a dataset that does not fit in memory; they are removed in the end.
+            None: the folder of temporary files.
 
     Raises:
         DataError: a column cannot become a field, see `OwnData.fields`.
-        ValueError: the recipe breaks a rule, see `recipes.members`.
+        ValueError: the recipe breaks a rule, see `recipes.members`; or, for a dataset that does not fit in memory, it
+            needs all rows at once, or the seed is not that of the validation rows.
         FloatingPointError: the training has diverged.
     """
-    seed = data.layout.split.seed if seed is None else seed
-    recipe = recipes.changed(recipe_of(data, epochs, k), recipe or {})
-    *_, test = data.split()
-    rest = data.learned()
-    unit = 1.0 if data.task == "click" else float(rest.rating.std(ddof=0)) / SPREAD_OF_STARS or 1.0
-    small = rest.assign(rating=(rest.rating / unit).astype("float32"))
-
-    def trained(what: str, build=None) -> tuple[recipes.Fitted, Training]:
-        watch = Training(what)
-        asked = recipes.changed(recipe, {"training": {"callbacks": (watch,)}})
-        return recipes.fit(asked, data, small, seed, build), watch
-
+    is_large = isinstance(data, LargeData)
+    seed = (data.seed if is_large else data.layout.split.seed) if seed is None else seed
+    usual = recipe_of(data, epochs, k)
+    recipe = recipes.changed(usual, recipe or {})
+    if is_large:
+        _check_large(data, recipe, usual, seed)
     predictions = {}
-    if data.task == "click":
-        predictions["logistic regression"] = trained("logistic regression", _first_order)[0].predict(test)
-    fitted, watch = trained("DeepFM")
-    in_units(fitted.model, fitted.fields, unit)
-    predictions["DeepFM"] = fitted.predict(test)
+    with TemporaryDirectory(prefix=".rows-", dir=scratch) if is_large else nullcontext() as folder:
+        rows = _Large(data, recipe, Path(folder)) if is_large else _InMemory(data)
+
+        def trained(what: str, build=None) -> tuple[recipes.Fitted, Training]:
+            watch = Training(what)
+            asked = recipes.changed(recipe, {"training": {"callbacks": (watch,)}})
+            return rows.fit(asked, seed, build), watch
+
+        if data.task == "click":
+            fitted = trained("logistic regression", _first_order)[0]
+            predictions["logistic regression"] = rows.predict(fitted)
+        fitted, watch = trained("DeepFM")
+        in_units(fitted.model, fitted.fields, rows.unit)
+        predictions["DeepFM"] = rows.predict(fitted)
+        figures = rows.figures(predictions)
     return Fit(
         data=data,
         model=fitted.model,
@@ -151,11 +169,152 @@ def fit(
         recipe=recipe,
         seed=seed,
         epochs=len(fitted.history),
-        validation={name: [unit * error for error in errors] for name, errors in watch.validation.items()},
-        unit=unit,
-        figures=judging.figures(data.task, rest, test, predictions),
+        validation={
+            name: [rows.unit * error for error in errors] for name, errors in watch.validation.items()
+        },
+        unit=rows.unit,
+        figures=figures,
         seconds=fitted.seconds,
     )
+
+
+def _unit(task: str, spread: float) -> float:
+    """Returns what ratings of a spread are divided by while the model learns; 1 for clicks."""
+    return 1.0 if task == "click" else spread / SPREAD_OF_STARS or 1.0
+
+
+class _InMemory:
+    """The rows of a dataset in memory: a model is fitted on them, and judged by the test rows.
+
+    Attributes:
+        unit: see `Fit`.
+    """
+
+    def __init__(self, data: OwnData):
+        self.data = data
+        *_, self.test = data.split()
+        self.rest = data.learned()
+        self.unit = _unit(data.task, float(self.rest.rating.std(ddof=0)))
+        self.small = self.rest.assign(rating=(self.rest.rating / self.unit).astype("float32"))
+
+    def fit(self, recipe: recipes.Recipe, seed: int, build: Callable | None) -> recipes.Fitted:
+        return recipes.fit(recipe, self.data, self.small, seed, build)
+
+    def predict(self, fitted: recipes.Fitted) -> np.ndarray:
+        return fitted.predict(self.test)
+
+    def figures(self, predictions: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        return judging.figures(self.data.task, self.rest, self.test, predictions)
+
+
+def _check_large(data: LargeData, recipe: recipes.Recipe, usual: recipes.Recipe, seed: int) -> None:
+    """Raises ValueError if a recipe or a seed does not suit rows that are read part by part."""
+    if needy := [section for section in ("history", "stretches", "crosses") if recipe.get(section)]:
+        raise ValueError(
+            f"the recipe has a section {needy[0]!r}, whose fields need all rows in memory; leave it out, or drop "
+            "stream = true if the rows fit in memory"
+        )
+    if recipe.get("split") != usual["split"]:
+        raise ValueError(
+            "the recipe changes the split, and the validation rows of a stream are drawn when it is read; change "
+            "[split] in dataset.toml"
+        )
+    if seed != data.seed:
+        raise ValueError(
+            f"seed = {seed}, and the validation rows were drawn with the seed {data.seed}; read the folder again with "
+            f"large.read(folder, seed={seed})"
+        )
+
+
+class _Large:
+    """The rows of a dataset that does not fit in memory, as `_InMemory`; the files of encoded rows lie in a folder."""
+
+    TRAIN, REST = ("train",), ("train", "validation")
+
+    def __init__(self, data: LargeData, recipe: recipes.Recipe, folder: Path):
+        self.data, self.folder, self.wanted = data, folder, recipe.get("selection", "best epoch")
+        groups = (self.TRAIN, self.REST)
+        counted = dict(zip(groups, data.counted(*groups), strict=True))
+        self.fields = {names: fields for names, (fields, _) in counted.items()}
+        self.moments = {names: moments for names, (_, moments) in counted.items()}
+        self.unit = _unit(data.task, self.moments[self.REST].spread)
+        self.files = {
+            (names, held): self._written(names, held or names)
+            for names, held in ((self.TRAIN, None), (self.TRAIN, ("validation",)), (self.REST, None))
+        }
+
+    def _written(self, fields_of: tuple[str, ...], names: tuple[str, ...]) -> streams.Parquet:
+        """Encodes the rows of some parts of the split, with the fields that the rows of others have described."""
+
+        def small() -> Iterator[pd.DataFrame]:
+            for rows in self.data.frames(*names):
+                yield rows.assign(rating=(rows.rating / self.unit).astype("float32"))
+
+        path = self.folder / f"{'-'.join(names)}.parquet"
+        return streams.write(small(), self.fields[fields_of], path)
+
+    def fit(self, recipe: recipes.Recipe, seed: int, build: Callable | None) -> recipes.Fitted:
+        """Does what `recipes.fit` does, with the fields and the files that there are."""
+        started, epochs = time.perf_counter(), None
+        if self.wanted != "all rows":
+            model, log = self._train(recipe, self.TRAIN, ("validation",), seed, build)
+            names, epochs = self.TRAIN, checkpoints.best_epoch(log.to_dict("records"))
+        if self.wanted != "best epoch":
+            names = self.REST
+            model, log = self._train(recipe, names, None, seed, build, epochs)
+        seconds = time.perf_counter() - started
+        return recipes.Fitted(model, self.fields[names], log, seconds, self.data.range)
+
+    def _train(self, recipe, names, held, seed, build, stop_after=None) -> tuple[object, pd.DataFrame]:
+        training.set_seed(seed)
+        rows, fields = self.files[names, None], self.fields[names]
+        options = {"task": self.data.task} | recipe["model"]
+        if options.get("mean_rating") == "train":
+            options["mean_rating"] = self.moments[names].mean / self.unit
+        if (penalty := recipe.get("penalty")) is not None:
+            options["table_l2"] = recipes._factors(penalty, fields, len(rows))
+        model = (build or builders.deep_fm)(features=fields, **options)
+        asked = dict(recipe["training"])
+        steps = max(round(len(rows) / asked["batch_size"]), min(100, len(rows) // 16), 1)
+        asked["batch_size"] = -(-len(rows) // steps)
+        asked["learning_rate"] = recipes._schedule(
+            asked.pop("schedule", "constant"), asked["learning_rate"], steps, steps * asked["epochs"]
+        )
+        if stop_after:
+            asked["epochs"] = stop_after
+        valid = self.files[names, held] if held else None
+        return model, training.train(model, rows, valid, seed=seed, **asked)
+
+    def predict(self, fitted: recipes.Fitted) -> np.ndarray:
+        return np.concatenate([fitted.predict(rows) for rows in self.data.frames("test")])
+
+    def figures(self, predictions: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        """Measures predictions as `judging.figures` does; of the test rows, targets and predictions lie in memory."""
+        task, moments = self.data.task, self.moments[self.REST]
+        constant, *with_offsets = judging.SIMPLE[task]
+        offsets = self._offsets(moments.mean) if with_offsets else {}
+        targets, found = [], []
+        for rows in self.data.frames("test"):
+            targets.append(rows.rating.to_numpy())
+            parts = [rows[key].map(offset).fillna(0.0) for key, offset in offsets.items()]
+            found.append(moments.mean + sum(parts, np.zeros(len(rows))))
+        y, added = np.concatenate(targets), np.concatenate(found)
+        simple = {constant: np.full(len(y), moments.mean)}
+        simple |= {name: np.clip(added, moments.low, moments.high) for name in with_offsets}
+        return judging.measured(task, y, simple | dict(predictions))
+
+    def _offsets(self, mean: float) -> dict[str, pd.Series]:
+        """Returns the offsets of `evaluation.bias_predictions`, of items and users, in two passes over the rows."""
+        found: dict[str, pd.Series] = {}
+        for key in ("mid", "uid"):
+            sums = pd.DataFrame({"sum": [], "size": []})
+            for rows in self.data.frames(*self.REST):
+                rest = rows.rating.astype("float64") - mean
+                for before, offset in found.items():
+                    rest = rest - rows[before].map(offset)
+                sums = sums.add(rest.groupby(rows[key]).agg(["sum", "size"]), fill_value=0.0)
+            found[key] = sums["sum"] / (sums["size"] + evaluation.DAMPING)
+        return found
 
 
 def _first_order(**options):

@@ -9,7 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from deepfm_helpers.own.files import Form, check_widths, read_cells, usual_separator
+from deepfm_helpers.own.files import (
+    Form,
+    check_widths,
+    first_rows_of_parquet,
+    read_cells,
+    usual_separator,
+)
 from deepfm_helpers.own.layouts import FILE, PRESETS, SEPARATORS, Layout, encoding_mark
 from deepfm_helpers.schema import DataError
 
@@ -148,10 +154,7 @@ def _roles(header: list[str]) -> dict[str, str]:
 def _sample(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     """Returns the first rows of a file as text, and the options that it takes to read them."""
     if path.suffix == ".parquet":
-        try:
-            return pd.read_parquet(path), {}
-        except (ImportError, OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
+        return first_rows_of_parquet(path, SAMPLE), {}
     with open(path, "rb") as file:
         start = file.read(2**16)
     encoding = encoding_mark(start) or ("utf-8" if _is_utf8(path) else "latin-1")

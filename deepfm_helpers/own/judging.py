@@ -21,6 +21,9 @@ from deepfm_helpers import clicks, evaluation
 DECISIVE = {"rating": "rmse", "click": "log_loss"}
 """By task, the measure by which models are compared; less is better."""
 
+SIMPLE = {"rating": ("the mean", "mean + offsets of user and item"), "click": ("the share of ones",)}
+"""By task, the simple predictions that a model has to beat, the simplest first."""
+
 
 def figures(
     task: str, train: pd.DataFrame, test: pd.DataFrame, predictions: Mapping[str, np.ndarray]
@@ -39,10 +42,22 @@ def figures(
     Returns:
         One row per model: the simplest first, those of `predictions` last.
     """
-    y, mean = test.rating.to_numpy(), float(train.rating.mean())
-    constant = np.full(len(test), mean)
+    simple = {SIMPLE[task][0]: np.full(len(test), float(train.rating.mean()))}
+    if task == "rating":
+        low, high = float(train.rating.min()), float(train.rating.max())
+        simple[SIMPLE[task][1]] = np.clip(evaluation.bias_predictions(train, test), low, high)
+    return measured(task, test.rating.to_numpy(), simple | dict(predictions))
+
+
+def measured(task: str, y: np.ndarray, everyone: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Measures predictions; arguments and result are as for `figures`, with the simple predictions among `everyone`.
+
+    Args:
+        task: "rating" or "click".
+        y: targets, (n,).
+        everyone: name -> predictions, (n,).
+    """
     if task == "click":
-        everyone = {"the share of ones": constant, **predictions}
         both = 0 < y.mean() < 1
         rows = {
             name: {
@@ -53,9 +68,6 @@ def figures(
             for name, p in everyone.items()
         }
     else:
-        low, high = float(train.rating.min()), float(train.rating.max())
-        offsets = np.clip(evaluation.bias_predictions(train, test), low, high)
-        everyone = {"the mean": constant, "mean + offsets of user and item": offsets, **predictions}
         rows = {
             name: {"rmse": evaluation.rmse(y, p), "mae": evaluation.mae(y, p)} for name, p in everyone.items()
         }

@@ -81,7 +81,7 @@ def report(fit: Fit) -> dict:
         "fingerprint": data.provenance.fingerprint,
         "files": data.provenance.files,
         "task": data.task,
-        "rows": {name: len(at) for name, at in data.parts.items()},
+        "rows": data.sizes,
         "fields": [field.name for field in fit.fields],
         "parameters": fit.model.count_params(),
         "recipe": {

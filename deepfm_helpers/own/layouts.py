@@ -7,7 +7,7 @@ A whole description looks like this; what is not marked as optional is needed::
     repeats = true                   # optional: rows may repeat user, item and time
 
     [rows]
-    files = ["ratings.csv"]          # several files with one header are read as one table
+    files = ["ratings.csv"]          # several files with one header are read as one table; "rows/*.parquet" is all such
     user = "customer"                # the columns that hold the user, the item and the target
     item = "book"
     target = "stars"
@@ -15,6 +15,7 @@ A whole description looks like this; what is not marked as optional is needed::
     time = "when"                    # optional: the column that orders the rows
     encoding = "latin-1"             # optional: "utf-8" (the default), "utf-8-sig", "latin-1" or "cp1252"
     separator = ";"                  # optional: by default a tab in .tsv files, and a comma in others
+    stream = true                    # optional, for Parquet files: the rows never all lie in memory, see `large`
 
     [rows.columns]                   # every column of the header, with its kind
     customer = "single"
@@ -38,8 +39,10 @@ A whole description looks like this; what is not marked as optional is needed::
     test = 0.1
     seed = 0
 
-`KINDS` says what the kinds mean. What a column describes follows from the table in which it stands: the user, the item
-or the row.
+Files may be CSV, TSV or Parquet files; the ending says which. A name with `*`, `?` or `[` stands for all files that
+match it, in the order of their names. A cell of a Parquet file holds what a cell of a CSV file would hold: a list is a
+text with separators, and a single value that is a whole number needs whole = true. `KINDS` says what the kinds mean.
+What a column describes follows from the table in which it stands: the user, the item or the row.
 """
 
 from __future__ import annotations
@@ -117,7 +120,7 @@ class Source:
 
     Attributes:
         section: "rows", "users" or "items".
-        files: names of its files below the folder; empty for a frame.
+        files: names of its files below the folder, or patterns such as "rows/*.parquet"; empty for a frame.
         columns: the columns by name.
         required: the columns in which no cell may be empty.
         key: the column that holds the user or the item, in the tables of users and items; "" in the rows.
@@ -161,6 +164,7 @@ class Layout:
         roles: "user", "item", "target" and, if there is one, "time" -> the column of the rows that holds it.
         range: lowest and highest target.
         repeats: whether rows may repeat user, item and time.
+        stream: whether the rows are read part by part and never lie in memory all at once, see `large`.
         split: how rows are divided.
         entries: the entries of the file, from which all this was made.
     """
@@ -172,6 +176,7 @@ class Layout:
     roles: dict[str, str]
     range: tuple[float, float]
     repeats: bool = False
+    stream: bool = False
     split: Split = Split()
     entries: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -229,6 +234,7 @@ class Layout:
         time = {"time": rows.take("time", NAME)} if "time" in rows else {}
         roles = {role: rows.take(role, NAME) for role in ("user", "item", "target")} | time
         range_ = (0.0, 1.0) if task == "click" else tuple(map(float, rows.take("range", RANGE)))
+        stream = rows.take("stream", FLAG, False)
         sources = {"rows": _source(rows, rare, frozenset(roles.values()))}
         for section in ("users", "items"):
             sources[section] = None
@@ -239,9 +245,17 @@ class Layout:
         split = _split(top.inside("split")) if "split" in top else Split()
         top.close()
         layout = Layout(
-            task, **sources, roles=roles, range=range_, repeats=repeats, split=split, entries=entries
+            task,
+            **sources,
+            roles=roles,
+            range=range_,
+            repeats=repeats,
+            stream=stream,
+            split=split,
+            entries=entries,
         )
         _check_roles(layout, where)
+        _check_stream(layout, where)
         _check_names(layout, where)
         return layout
 
@@ -426,6 +440,23 @@ def _check_roles(layout: Layout, where: str) -> None:
                     f"{where}, [{section}]: key {key.name!r} and the {role} {column.name!r} of the rows differ in "
                     "kind: write both as 'single', or both with whole = true"
                 )
+
+
+def _check_stream(layout: Layout, where: str) -> None:
+    """Raise DataError if rows shall be read part by part, and cannot be."""
+    if not layout.stream:
+        return
+    if not layout.repeats:
+        raise DataError(
+            f"{where}: with stream = true nobody can see whether rows repeat user, item and time, since that takes all "
+            "rows at once; write repeats = true"
+        )
+    for name in layout.rows.files:
+        if not name.endswith(".parquet"):
+            raise DataError(
+                f"{where}, [rows]: stream = true reads Parquet files, and {name!r} is none; write the rows as Parquet, "
+                "for example with pyarrow.csv.open_csv and pyarrow.parquet.ParquetWriter, or drop stream = true"
+            )
 
 
 def _check_names(layout: Layout, where: str) -> None:
