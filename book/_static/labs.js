@@ -410,10 +410,85 @@
     show();
   }
 
-  const BESIDE = ["bends", "shares", "one-vector"]; // the figure stays: it shows at a glance what the lab shows step by step
+  // Chapter 16: a slope and a constant for the log-odds of a model (equation eq-scale); rows with about the same score
+  // stand together: their log-odds, how many they are, and how many of them are clicks.
+  function bets(lab, { log_odds: scores, rows, clicks, auc, fitted }) {
+    const side = 10; // of the picture
+    const total = (numbers) => numbers.reduce((sum, x) => sum + x, 0);
+    const softplus = (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
+    const all = total(rows), share = total(clicks) / all;
+    const entropy = -share * Math.log(share) - (1 - share) * Math.log(1 - share);
+    let before = 0;
+    const group = rows.map((n) => { // ten groups of about as many rows, from the lowest scores to the highest
+      before += n;
+      return Math.min(9, Math.floor((10 * (before - n / 2)) / all));
+    });
+    const setting = (name, min, max, value) => {
+      const shown = node("b");
+      const handle = input("range", { min, max, step: 0.01, value, "aria-label": name, oninput: () => show() });
+      return { handle, shown, label: node("label", { class: "lab-slider" }, node("span", {}, `${name} = `, shown), handle) };
+    };
+    const slope = setting("slope a", 0.3, 3, 1), constant = setting("constant c", -2, 2, 0);
+    const result = spoken();
+    const svg = node("svg", { viewBox: "-1.9 -0.6 12.8 12.7", class: "lab-plane", role: "img" });
+    const tick = (x, y, text, anchor) => node("text", { class: "lab-tick", x, y, "text-anchor": anchor }, text);
+    const ticks = [tick(side / 2, 11.85, "what the model says", "middle")];
+    for (const at of [0, 0.25, 0.5, 0.75, 1]) {
+      const on = side * at;
+      svg.append(
+        node("line", { class: "lab-grid", x1: on, x2: on, y1: 0, y2: side }),
+        node("line", { class: "lab-grid", x1: 0, x2: side, y1: on, y2: on }),
+      );
+      ticks.push(tick(on, 10.9, number(at), "middle"), tick(-0.3, side - on + 0.25, number(at), "end"));
+    }
+    const curve = node("path", { class: "lab-curve" });
+    const points = Array.from({ length: 10 }, () => node("circle", { class: "lab-point", r: 0.25 }));
+    svg.append(node("line", { class: "lab-axis", x1: 0, y1: side, x2: side, y2: 0 }), curve, ...points, ...ticks);
+
+    function show() {
+      const [a, c] = [slope, constant].map(({ handle, shown }) => {
+        shown.textContent = number(handle.valueAsNumber);
+        return handle.valueAsNumber;
+      });
+      const odds = scores.map((s) => a * s + c);
+      const loss = total(odds.map((z, i) => clicks[i] * softplus(-z) + (rows[i] - clicks[i]) * softplus(z))) / all;
+      const said = odds.map((z) => 1 / (1 + Math.exp(-z)));
+      const at = points.map((_, g) => {
+        const of = rows.map((n, i) => (group[i] === g ? n : 0));
+        const n = total(of) || 1;
+        return [total(of.map((m, i) => m * said[i])) / n, total(of.map((m, i) => (m ? clicks[i] : 0))) / n];
+      });
+      at.forEach(([x, y], g) => {
+        points[g].setAttribute("cx", (side * x).toFixed(3));
+        points[g].setAttribute("cy", (side * (1 - y)).toFixed(3));
+      });
+      curve.setAttribute("d", `M${at.map(([x, y]) => `${(side * x).toFixed(2)} ${(side * (1 - y)).toFixed(2)}`).join("L")}`);
+      const told = at.map(([x, y]) => `${number(x)} and ${number(y)}`);
+      svg.setAttribute("aria-label", `In ten groups of rows, what the model says and the share of clicks: ${told.join("; ")}`);
+      result.replaceChildren(
+        node("span", {}, "Log-loss: ", node("b", {}, loss.toFixed(4))),
+        node("span", {}, "Normalised entropy: ", node("b", {}, (loss / entropy).toFixed(4))),
+        node("span", {}, "AUC: ", node("b", {}, auc.toFixed(4)), ", whatever you choose"),
+        node("span", {}, "It says ", node("b", {}, (total(said.map((p, i) => p * rows[i])) / all).toFixed(3)), " on average; the share of clicks is ", node("b", {}, share.toFixed(3))),
+      );
+    }
+    const choose = (name, [a, c]) =>
+      node("button", {
+        type: "button", class: "lab-bit",
+        onclick: () => { slope.handle.value = a; constant.handle.value = c; show(); },
+      }, name);
+    lab.append(
+      node("p", {}, "Find the slope and the constant with the lowest log-loss on these test rows. Then look at what the validation rows have chosen."),
+      node("div", { class: "lab-bits" }, choose("as trained", [1, 0]), choose("doubled", [2, 0]), choose("fitted on validation rows", fitted)),
+      node("div", { class: "lab-columns" }, svg, node("div", {}, slope.label, constant.label, result)),
+    );
+    show();
+  }
+
+  const BESIDE = ["bends", "bets", "shares", "one-vector"]; // the figure stays: it shows at a glance what the lab shows step by step
   const labs = (window.labs = {
     "multi-hot": multiHot, "same-order": sameOrder, square, "two-vectors": twoVectors, bends, shares,
-    "one-vector": oneVector, "leave-out": leaveOut, "popular-or-taste": popularOrTaste,
+    "one-vector": oneVector, "leave-out": leaveOut, "popular-or-taste": popularOrTaste, bets,
   });
 
   addEventListener("DOMContentLoaded", () => {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfm_helpers import features, ranking
+from deepfm_helpers import clicks, features, ranking
 
 pytestmark = pytest.mark.browser
 LABS = {
@@ -22,9 +22,10 @@ LABS = {
     "one-vector": "notebooks/06_deepfm.html",
     "leave-out": "notebooks/09_contributions.html",
     "popular-or-taste": "notebooks/12_recommending.html",
+    "bets": "notebooks/16_clicks.html",
 }
 IN_FIGURES = [name for name in LABS if name != "same-order"]
-BESIDE = {"bends", "shares", "one-vector"}  # their figures stay
+BESIDE = {"bends", "bets", "shares", "one-vector"}  # their figures stay
 DIGITS = str.maketrans("−", "-")
 
 
@@ -277,7 +278,7 @@ def test_a_number_that_is_none_of_the_lab_gives_way(typed, kept, leave, open_lab
 
 
 @pytest.mark.parametrize(
-    "name", ["same-order", "square", "two-vectors", "shares", "one-vector", "popular-or-taste"]
+    "name", ["same-order", "square", "two-vectors", "shares", "one-vector", "popular-or-taste", "bets"]
 )
 def test_a_lab_agrees_with_its_controls_when_the_reader_comes_back(name, open_lab, site):
     page, lab = open_lab(name)
@@ -304,6 +305,33 @@ def test_the_shares_shown_are_those_measured(open_lab):
         assert shown == [round(100 * share[at]) for share in values["shares"].values()]
         assert f"{values['rmse'][at]:.3f} stars" in lab.locator(".lab-result").inner_text()
         page.keyboard.press("ArrowRight")
+
+
+def test_the_price_of_the_bets_is_that_of_the_slope_and_the_constant(open_lab):
+    _, lab = open_lab("bets")
+    values = json.loads(lab.get_attribute("data-values"))
+    s, n, ones = (np.array(values[name]) for name in ("log_odds", "rows", "clicks"))
+    y, scores = np.repeat(np.tile([1, 0], len(s)), np.c_[ones, n - ones].ravel()), np.repeat(s, n)
+    share = y.mean()
+    assert values["auc"] == pytest.approx(clicks.auc(y, scores), abs=1e-4)
+
+    def shown():
+        return [float(text) for text in lab.locator(".lab-result b").all_inner_texts()]
+
+    def expected(a, c):
+        p = 1 / (1 + np.exp(-(a * scores + c)))
+        loss = clicks.log_loss(y, p)
+        return [loss, loss / clicks.entropy(share), values["auc"], p.mean(), share]
+
+    slope, constant = lab.get_by_role("slider").all()
+    assert shown() == pytest.approx(expected(1, 0), abs=6e-4)
+    slope.fill("1.7")
+    constant.fill("-0.5")
+    assert shown() == pytest.approx(expected(1.7, -0.5), abs=6e-4)
+    for name, (a, c) in {"doubled": (2, 0), "fitted on validation rows": values["fitted"]}.items():
+        lab.get_by_role("button", name=name).click()
+        assert (float(slope.input_value()), float(constant.input_value())) == (a, c)
+        assert shown() == pytest.approx(expected(a, c), abs=6e-4)
 
 
 def test_the_parts_shown_are_those_of_the_scaled_vector(open_lab):
