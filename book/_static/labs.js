@@ -430,16 +430,16 @@
     };
     const slope = setting("slope a", 0.3, 3, 1), constant = setting("constant c", -2, 2, 0);
     const result = spoken();
-    const svg = node("svg", { viewBox: "-1.9 -0.6 12.8 12.7", class: "lab-plane", role: "img" });
+    const svg = node("svg", { viewBox: "-1.9 -1 12.8 13.1", class: "lab-plane", role: "img" });
     const tick = (x, y, text, anchor) => node("text", { class: "lab-tick", x, y, "text-anchor": anchor }, text);
-    const ticks = [tick(side / 2, 11.85, "what the model says", "middle")];
+    const ticks = [tick(side / 2, 11.85, "what the model says", "middle"), tick(-1.8, -0.1, "share of clicks", "start")];
     for (const at of [0, 0.25, 0.5, 0.75, 1]) {
       const on = side * at;
       svg.append(
         node("line", { class: "lab-grid", x1: on, x2: on, y1: 0, y2: side }),
         node("line", { class: "lab-grid", x1: 0, x2: side, y1: on, y2: on }),
       );
-      ticks.push(tick(on, 10.9, number(at), "middle"), tick(-0.3, side - on + 0.25, number(at), "end"));
+      ticks.push(tick(on, 10.9, number(at), "middle"), tick(-0.3, side - on + (at < 1 ? 0.25 : 0.6), number(at), "end"));
     }
     const curve = node("path", { class: "lab-curve" });
     const points = Array.from({ length: 10 }, () => node("circle", { class: "lab-point", r: 0.25 }));
@@ -478,7 +478,7 @@
         onclick: () => { slope.handle.value = a; constant.handle.value = c; show(); },
       }, name);
     lab.append(
-      node("p", {}, "Find the slope and the constant with the lowest log-loss on these test rows. Then look at what the validation rows have chosen."),
+      node("p", {}, "Find the slope and the constant with the lowest log-loss on these test rows. Then look at what the validation rows have chosen. (Rows with nearly the same score stand together here, so a last digit can differ from the tables.)"),
       node("div", { class: "lab-bits" }, choose("as trained", [1, 0]), choose("doubled", [2, 0]), choose("fitted on validation rows", fitted)),
       node("div", { class: "lab-columns" }, svg, node("div", {}, slope.label, constant.label, result)),
     );

@@ -120,7 +120,7 @@ class Source:
 
     Attributes:
         section: "rows", "users" or "items".
-        files: names of its files below the folder, or patterns such as "rows/*.parquet"; empty for a frame.
+        files: names of its files below the folder, or patterns such as ``rows/*.parquet``; empty for a frame.
         columns: the columns by name.
         required: the columns in which no cell may be empty.
         key: the column that holds the user or the item, in the tables of users and items; "" in the rows.
