@@ -69,7 +69,8 @@ class Words(NamedTuple):
     """What a page calls things.
 
     Attributes:
-        item, items: one of what is listed, and several.
+        item: one of what is listed.
+        items: several of them.
         title: what can be typed of an item, such as its title.
         seen: what an item is that somebody has met before, and that leaves the lists.
         scale: the unit of the terms, as in "in stars".

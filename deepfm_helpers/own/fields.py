@@ -30,7 +30,8 @@ class Scaled(Feature):
     """A numeric field in units of its spread: (number − mean) / spread; a missing number counts as the mean.
 
     Attributes:
-        mean, spread: mean and standard deviation of the training rows, in the unit of the column.
+        mean: mean of the training rows, in the unit of the column.
+        spread: their standard deviation, in the same unit.
     """
 
     mean: float = 0.0
@@ -154,7 +155,8 @@ class Moments:
     same result to the last bit, in one part or in many.
 
     Attributes:
-        low, high: smallest and largest number so far.
+        low: smallest number so far.
+        high: largest number so far.
     """
 
     def __init__(self):

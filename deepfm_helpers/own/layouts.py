@@ -143,7 +143,8 @@ class Split:
 
     Attributes:
         by: one of `SPLITS`, see `features.split_rows`.
-        validation, test: shares of all rows, each between 0 and 1.
+        validation: share of all rows that are validation rows, between 0 and 1.
+        test: share of all rows that are test rows, between 0 and 1.
         seed: seed of the draw.
     """
 
@@ -160,7 +161,8 @@ class Layout:
     Attributes:
         task: "rating" or "click".
         rows: the table with one row per rating or click.
-        users, items: the tables that describe users and items, or None.
+        users: the table that describes users, or None.
+        items: the table that describes items, or None.
         roles: "user", "item", "target" and, if there is one, "time" -> the column of the rows that holds it.
         range: lowest and highest target.
         repeats: whether rows may repeat user, item and time.
