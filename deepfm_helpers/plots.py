@@ -1003,7 +1003,7 @@ def maps(grids: Mapping[str, np.ndarray], *, label: str) -> np.ndarray:
     """
     low = min(np.nanmin(grid) for grid in grids.values())
     high = max(np.nanmax(grid) for grid in grids.values())
-    figure, axes = plt.subplots(1, len(grids), figsize=(6.4, 2.6), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(1, len(grids), figsize=(4.6, 2.2), layout="constrained", squeeze=False)
     for ax, (name, grid) in zip(axes[0], grids.items(), strict=True):
         image = ax.imshow(grid, cmap="cividis", vmin=low, vmax=high, interpolation="none")
         ax.set(title=name, xticks=[], yticks=[])

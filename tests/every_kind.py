@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepfm_helpers import models
+from deepfm_helpers import anatomy, models
 from deepfm_helpers.own import data, keeping
 from deepfm_helpers.own.fitting import in_units
 from deepfm_helpers.own.layouts import FILE
@@ -122,9 +122,9 @@ def model_of(own: data.OwnData) -> keeping.Kept:
     )
     rng, unit = np.random.default_rng(1), 1 if own.task == "click" else 20  # points for a star
     model.set_weights([rng.normal(0, 0.3, w.shape) if w.ndim else w for w in model.get_weights()])
-    constant = model.get_layer("deepfm_output").get_weights()
+    constant = anatomy.head(model).layer.get_weights()
     in_units(model, fields, unit)
-    model.get_layer("deepfm_output").set_weights(constant)
+    anatomy.head(model).layer.set_weights(constant)
     return keeping.Kept(Path("random.keras"), model, fields, own.layout)
 
 

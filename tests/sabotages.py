@@ -471,7 +471,8 @@ SABOTAGES = (
         "The ledger forgets a claim",
         "book/ledger.md",
         "1. Every rating is a whole number of stars from 1 to 5.  \n"
-        "   `` data.ratings.rating.isin(range(1, 6)).all() ``\n",
+        "   `` (data.ratings.rating % data.range[0] == 0).all() "
+        "and data.ratings.rating.between(*data.range).all() ``\n",
         "",
         LEDGER,
     ),

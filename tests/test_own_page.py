@@ -13,7 +13,7 @@ from every_kind import BREAKS_OUT, chosen, in_row, model_of, tables
 from scipy.special import logit
 from test_own_use import deepfm, dishes, refused
 
-from deepfm_helpers import evaluation, features, live, models
+from deepfm_helpers import anatomy, evaluation, features, live, models
 from deepfm_helpers.own import data, keeping, lists, showing
 from deepfm_helpers.press.checkout import HERE
 from deepfm_helpers.schema import DataError
@@ -71,7 +71,7 @@ def test_what_a_row_leaves_open_is_the_average_over_the_training_rows(case):
             )
             continue
         ids = field.encode(learned)
-        table = kept.model.get_layer(f"cat_embed_1d_{field.name}").get_weights()[0][:, 0]
+        table = anatomy.tables(kept.model, field).first.get_weights()[0][:, 0]
         there = ids > 0 if entry["kind"] == "multi" else np.ones_like(ids)
         average = ((table[ids] * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1)).mean()
         assert w[0] == pytest.approx(average, abs=1e-4)

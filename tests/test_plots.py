@@ -142,6 +142,7 @@ OTHERS = {
         constant=1.2,
     ),
     "loss_along_step": lambda: plots.loss_along_step(np.array([0, 0.1]), np.array([1.0, 0.5]), -5.0, 0.05),
+    "maps": lambda: plots.maps({"known": np.array([[1.0, np.nan]]), "true": np.ones((1, 2))}, label="m"),
     "metric_along": lambda: plots.metric_along(sizes([4, 16, 64]), xlabel="k", ylabel="RMSE (stars)"),
     "metric_heat": lambda: plots.metric_heat(sizes([4, 16]), label="RMSE (stars)"),
     "parallel_coordinates": lambda: plots.parallel_coordinates(sampled(20)),
