@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import shares
+from jupyter_client.manager import AsyncKernelManager
 
 from deepfm_helpers import files
 from deepfm_helpers.press import checks, kernels, reruns
@@ -90,6 +91,43 @@ def test_a_failing_cell_names_itself_and_leaves_the_old_output(notebook, tmp_pat
 def test_a_cell_that_takes_too_long_is_stopped(notebook, tmp_path):
     with pytest.raises(kernels.RunFailed, match="tiny.ipynb"):
         reruns.run(notebook("import time\ntime.sleep(60 + seed)"), tmp_path / "out.ipynb", timeout=2)
+
+
+def silent_at_first(number: int) -> type:
+    """A class of kernel managers whose first ``number`` kernels end at once, as after the loss of a port."""
+
+    class Silent(AsyncKernelManager):
+        started = 0
+
+        def format_kernel_cmd(self, *args, **how):
+            Silent.started += 1
+            command = super().format_kernel_cmd(*args, **how)
+            return [sys.executable, "-c", "raise SystemExit(1)"] if Silent.started <= number else command
+
+    return Silent
+
+
+def test_a_kernel_that_never_answers_is_replaced(notebook, tmp_path):
+    path = notebook("from deepfm_helpers.records import record\nrecord(double=2 * seed)")
+    manager = silent_at_first(kernels.STARTS - 1)
+    ran = kernels.run(path, tmp_path / "out.ipynb", {"seed": 4}, 60, manager=manager)
+    assert ran.metrics == {"double": 8}
+    assert manager.started == kernels.STARTS
+    assert ran.processor_seconds > 0
+
+
+def test_a_run_whose_kernels_never_answer_has_failed(notebook, tmp_path):
+    manager = silent_at_first(100)
+    with pytest.raises(kernels.RunFailed, match=r"tiny\.ipynb: none of 3 kernels answered: Kernel died"):
+        kernels.run(notebook("seed"), tmp_path / "out.ipynb", {}, 60, manager=manager)
+    assert manager.started == kernels.STARTS
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_a_cell_that_ends_its_kernel_runs_once(notebook, tmp_path):
+    with pytest.raises(kernels.RunFailed, match="Kernel died"):
+        reruns.run(notebook("open('ran', 'a').write('x')\nimport os\nos._exit(seed)"), tmp_path / "out.ipynb")
+    assert (tmp_path / "in" / "ran").read_text() == "x"
 
 
 def test_a_kernel_that_dies_is_reported(notebook, tmp_path):

@@ -28,6 +28,10 @@ ENVIRONMENT = {
 }
 """The variables that every kernel gets, whatever the terminal has set; `variables` adds the folders of the data."""
 
+STARTS = 3
+"""How many kernels are started for a run before it has failed: one that never answers has run nothing. Another program
+may have taken a port that was meant for it, which happens where many kernels start at once."""
+
 
 class RunFailed(RuntimeError):
     """Raised when a notebook does not run to its end; the message names the cell and holds its traceback."""
@@ -63,23 +67,43 @@ def run(
             given the same ``environment``; by default each kernel is a new process.
 
     Raises:
-        RunFailed: a cell raised, took too long or lost its kernel.
+        RunFailed: a cell raised, took too long or lost its kernel; or several kernels in a row did not answer.
         OSError: ``output`` cannot be written; this is checked before anything runs.
     """
-    import papermill
     from jupyter_client.manager import AsyncKernelManager
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     notebook, output = notebook.resolve(), output.resolve()
     _ask_for_room(output)
     starts = _measuring(of_this_python(manager or AsyncKernelManager, environment))
+    for left in reversed(range(STARTS)):
+        try:
+            executed = _executed(notebook, parameters, timeout, starts)
+            break
+        except _NoAnswer as error:
+            if not left:
+                raise RunFailed(f"{notebook.name}: none of {STARTS} kernels answered: {error}") from None
+    write_whole(output, _without_paths(nbformat.writes(clean(executed)), parameters) + "\n")
+    return Ran(metrics_of(executed), starts.processor_seconds, starts.forked)
+
+
+class _NoAnswer(RuntimeError):
+    """Raised when a kernel ends, or is silent for a minute, before any cell has run."""
+
+
+def _executed(
+    notebook: Path, parameters: dict[str, object], timeout: int, manager: type
+) -> nbformat.NotebookNode:
+    """Return a notebook as it is after its cells have run in one new kernel."""
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
     try:
-        executed = papermill.execute_notebook(
+        return papermill.execute_notebook(
             nbformat.read(notebook, as_version=4),
             None,
             parameters,
             kernel_name="python3",
-            kernel_manager_class=starts,
+            kernel_manager_class=manager,
             progress_bar=False,
             cwd=str(notebook.parent),
             execution_timeout=timeout,
@@ -90,8 +114,8 @@ def run(
         raise RunFailed(f"{notebook.name}, cell [{error.exec_count}]: {trace}") from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise RunFailed(f"{notebook.name}: {error}") from None
-    write_whole(output, _without_paths(nbformat.writes(clean(executed)), parameters) + "\n")
-    return Ran(metrics_of(executed), starts.processor_seconds, starts.forked)
+    except RuntimeError as error:  # jupyter's, about a kernel that it cannot reach
+        raise _NoAnswer(str(error)) from None
 
 
 def _without_paths(text: str, parameters: dict[str, object]) -> str:
