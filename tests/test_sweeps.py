@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -361,9 +362,11 @@ class Cluster:
     """A Dask scheduler and workers as programs of their own."""
 
     def __init__(self, folder: Path, workers: int, *options: str):
-        self.address = f"tcp://127.0.0.1:{free_port()}"
         self.folder = folder
-        self.scheduler = self._program("dask_scheduler", "--port", self.address.rpartition(":")[2])
+        told = folder / f"{uuid.uuid4().hex}.json"
+        self.scheduler = self._program("dask_scheduler", "--port", "0", "--scheduler-file", str(told))
+        with Client(scheduler_file=str(told), timeout=60) as client:  # waits until the file is there
+            self.address = client.scheduler.address
         self.workers = [
             self._program("dask_worker", self.address, *(options or ("--nthreads", "1")))
             for _ in range(workers)
