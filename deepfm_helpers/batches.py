@@ -33,7 +33,7 @@ class Batches:
 
     Args:
         x: model inputs, each (n, …).
-        y: ratings in stars, (n,).
+        y: targets, stars or 0 and 1, (n,).
         batch_size: rows in a batch of all processes together; the last batch of an epoch holds the rest.
         seed: seed of the orders of all epochs; None: the rows keep their order.
         share: the part of every batch that this process gets, see `processes.share`. All parts of a batch have the same

@@ -65,7 +65,8 @@ def log_loss(y: np.ndarray, p: np.ndarray) -> float:
         p: probabilities of a click, (n,); see `CUT`.
 
     Raises:
-        ValueError: a click is not 0 or 1, or a probability lies outside 0 … 1; or see `arrays.columns`.
+        ValueError: a click is not 0 or 1, or a probability lies outside 0 … 1; or the arrays
+            differ in length, are empty or hold a number that is not finite.
     """
     y, p = _checked(y, p)
     return float(-np.mean(special.xlogy(y, p) + special.xlog1py(1 - y, -p)))
@@ -81,7 +82,8 @@ def auc(y: np.ndarray, score: np.ndarray) -> float:
         score: any numbers that grow with the probability of a click, (n,).
 
     Raises:
-        ValueError: a click is not 0 or 1, or all are alike; or see `arrays.columns`.
+        ValueError: a click is not 0 or 1, or all are alike; or the arrays
+            differ in length, are empty or hold a number that is not finite.
     """
     y, score = columns(y=y, score=score)
     _check_clicks(y)

@@ -42,7 +42,9 @@ def mae(y: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def predict(model, x: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns a model's scores in stars, float32 (n,); unlike `model.predict` it does not compile a graph first.
+    """Returns what a model predicts, stars or the probability of a click, float32 (n,).
+
+    Unlike `model.predict`, this function does not compile a graph first.
 
     Args:
         model: a model from inputs to a score (None, 1).
@@ -127,7 +129,7 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float], comparison
 
 
 def parts(model, x: Sequence[np.ndarray]) -> pd.DataFrame:
-    """Computes what each part of a DeepFM or FM adds to each score, in stars (chapter 9).
+    """Computes what each part of a DeepFM or FM adds to each score, in stars or, for clicks, in log-odds (chapter 9).
 
     Args:
         model: the last of `models.deep_fm_model`, or `models.fm_model`, possibly reloaded from a file.

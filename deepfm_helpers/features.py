@@ -299,7 +299,8 @@ FIELDS = {
 """The fields by name, before a dataset gives them their sizes and vocabularies.
 
 `user_fea3` is the occupation code taken as a number, as in the post. A further row makes a further field.
-"""
+
+:meta hide-value:"""
 
 USUAL_FIELDS = ("uid", "mid", "gender", "age", "occupation", "genre")
 """The fields that `describe` describes, if it is not told which, and if the data has them."""
@@ -482,7 +483,8 @@ def split_rows(
 
     Raises:
         KeyError: the frame lacks `uid` (by="user") or `timestamp` (by="time").
-        ValueError: `held` or `by` is out of range, a part would be empty, or a time is wrong, see `columns.seconds`.
+        ValueError: `held` or `by` is out of range, a part would be empty, or a time is missing,
+            lies before 1970 or is no whole number of seconds.
     """
     if not 0 < held < 1:
         raise ValueError(f"held = {held}: choose a fraction between 0 and 1")

@@ -35,7 +35,7 @@ class Untouched(Exception):
 
 
 def is_stub(answer: object) -> bool:
-    """Whether an answer, or what an answer returns, is what a stub holds: `...`, or nothing."""
+    """Whether an answer, or what an answer returns, is what a stub holds, an Ellipsis or nothing."""
     return answer is None or answer is ...
 
 

@@ -109,7 +109,8 @@ def stretches(
 
     Raises:
         KeyError: the rows lack uid or timestamp.
-        ValueError: a length is below 1, there are no rows, or a time is wrong, see `columns.seconds`.
+        ValueError: a length is below 1, there are no rows, or a time is
+            missing, lies before 1970 or is no whole number of seconds.
     """
     if not all(length >= 1 for length in lengths):
         raise ValueError(f"lengths = {tuple(lengths)}: a stretch holds at least one rating")
@@ -143,7 +144,8 @@ def describe(data, train: pd.DataFrame, components: int = 250, seed: int = 0) ->
 
     Raises:
         KeyError: a frame lacks a column.
-        ValueError: there are no rows, a time is wrong (see `columns.seconds`), or see `who_rated_what`.
+        ValueError: there are no rows, a time is missing, lies before 1970 or is no whole number of seconds, or see
+            `who_rated_what`.
     """
     what = "history of the training rows"
     uid, timestamp = _who_and_when(_some(train), what)

@@ -28,7 +28,7 @@ from deepfm_helpers.layers import (
 layers = keras.layers
 
 TASKS = ("rating", "click")
-"""What a model can predict: stars, or the probability of a 1."""
+"""What a model can predict, stars or the probability of a 1."""
 
 PARTS = tuple(anatomy.PART_LAYERS)
 """The three parts of a DeepFM score, in the order in which the post concatenates them."""

@@ -225,13 +225,17 @@ PARAMETERS: dict[str, Rule] = {
     "averaging": Real(0, 1, without=(1,)),
     "fields": ListOf(OneOf(tuple(FIELDS)), least=1, most=len(FIELDS), distinct=True),
 }
-"""The rule of each parameter, by name, for all notebooks."""
+"""The rule of each parameter, by name, for all notebooks.
+
+:meta hide-value:"""
 
 DESCRIPTION = "dataset.toml"
 """The file that makes a folder a dataset of one's own, see `own.layouts`."""
 
 FOLDERS = {"dataset": OneOfOrFolder(tuple(DATASETS), holding=DESCRIPTION)}
-"""The rules that take the place of those in :data:`PARAMETERS` for notebooks that take a folder of one's own."""
+"""The rules that take the place of those in :data:`PARAMETERS` for notebooks that take a folder of one's own.
+
+:meta hide-value:"""
 
 
 def is_folder(name: str, value: object) -> bool:

@@ -61,7 +61,9 @@ REPAIRS = {
     "larger steps, weights averaged": {"training": AVERAGED},
     "trained again on all rows": {"selection": "refit"},
 }
-"""The changes that chapter 10 makes to `models.AS_PUBLISHED`, one at a time, as name → section → arguments."""
+"""The changes that chapter 10 makes to `models.AS_PUBLISHED`, one at a time, as name → section → arguments.
+
+:meta hide-value:"""
 
 FULL = {
     "describe": {},
@@ -103,7 +105,9 @@ def changed(recipe: Recipe, *changes: Recipe) -> dict:
 
 
 REPAIRED = changed(models.AS_PUBLISHED, *REPAIRS.values())
-"""The post's model with all repairs of chapter 10."""
+"""The post's model with all repairs of chapter 10.
+
+:meta hide-value:"""
 
 
 @dataclass
@@ -136,7 +140,20 @@ class Fitted:
 
 
 def fit(recipe: Recipe, data, rows: pd.DataFrame, seed: int, build: Callable | None = None) -> Fitted:
-    """Trains the model of a recipe once; arguments and errors are those of `members`, with one seed.
+    """Trains the model of a recipe once.
+
+    Args:
+        recipe: see the beginning of this module.
+        data: a `datasets.MovieLens`, or an `own.data.OwnData`.
+        rows: joined training rows, of which the `selection` "best epoch" holds some out, see `members`.
+        seed: seed of the split, the stretches, the first weights and the order of the rows.
+        build: a function that builds the model, see `members`; None builds the DeepFM.
+
+    Returns:
+        The model, its fields, and how the training went.
+
+    Raises:
+        ValueError: see `members`.
 
     How much is it worth to know who rates? Train a model of all six fields, and one without the fields of the user:
 

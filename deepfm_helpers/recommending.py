@@ -49,7 +49,7 @@ class TwoSides:
         films: the films of `data` sorted by mid; positions of films count its rows.
         counts: number of training rows of each film.
         seen: for each position of a user, the positions of the films that this user has seen.
-        task: "rating" or "click", see `anatomy.task`; scores of clicks are in log-odds.
+        task: "rating" or "click"; scores of clicks are in log-odds.
         title: the column of `films` that holds the titles; None if there is none.
         liked: the rating for which a liked film stands if nothing else is said: the highest one.
         bias: the constant of the score, in stars.
@@ -101,7 +101,7 @@ class TwoSides:
         return self._scorer.scores(self._side(users), self._all_films)
 
     def parts(self, users: Sequence[int] | Side, films: Side | None = None) -> dict[str, np.ndarray]:
-        """Computes what each part adds to each score, in stars: name -> float32 (users, films).
+        """Computes what each part adds to each score, in stars or log-odds: name -> float32 (users, films).
 
         Args:
             users: uids, or what `new_user` returned.

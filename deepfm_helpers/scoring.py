@@ -97,7 +97,7 @@ class Scorer:
         return scores
 
     def parts(self, user: Side, films: Films) -> dict[str, np.ndarray]:
-        """Computes what each part adds to each score, in stars: name -> float32 (users, films)."""
+        """Computes what each part adds to each score, in stars or log-odds: name -> float32 (users, films)."""
         film = films.side
         formulas = {
             "first_order": lambda: user.first[:, None] + film.first,

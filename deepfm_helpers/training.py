@@ -54,7 +54,7 @@ def compile_model(
     steps_per_execution: int | None = None,
     jit_compile: bool | None = None,
 ) -> keras.Model:
-    """Compiles a model with Adam, for what it predicts (see `anatomy.task`); the metric does not include penalties.
+    """Compiles a model with Adam, for what it predicts; the metric does not include penalties.
 
     For ratings the loss is the squared error and the metric `rmse`, in stars; for clicks they are the log-loss and
     `log_loss`, in nats.

@@ -11,7 +11,7 @@ import pytest
 
 from deepfm_helpers import evaluation, features, models, recommending, saving, training
 from deepfm_helpers.own import accounts, data, guessing, layouts
-from deepfm_helpers.own.fields import Hashed, Listed, Scaled
+from deepfm_helpers.own.fields import Hashed, Listed, Scaled, Single
 from deepfm_helpers.schema import DataError
 from deepfm_helpers.sweeps import cli
 
@@ -454,7 +454,7 @@ def test_a_deepfm_of_the_book_learns_from_such_a_table(tmp_path):
     own = learnable()
     train, validation, test = own.split()
     fields = own.fields(train)
-    assert [type(f) for f in fields[2:]] == [features.Feature, Listed, Scaled, Hashed]
+    assert [type(f) for f in fields[2:]] == [Single, Listed, Scaled, Hashed]
     # test_fields.py has the other classes.
     classes = {c for c in features._CLASSES.values() if ".own." in c.__module__}
     assert classes == {type(f) for f in fields} - {features.Feature}

@@ -119,12 +119,12 @@ class OwnData(Described):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The number of rows of each part of the split: "train", "validation", "test"."""
+        """The number of rows of each part of the split ("train", "validation", "test")."""
         return {name: len(at) for name, at in self.parts.items()}
 
     @property
     def title(self) -> str | None:
-        """The column of `items` that says to people which item it is: a text, called title or name if there is one."""
+        """The column of `items` that says to people which item it is, a text, called title or name if there is one."""
         columns = self.layout.items.columns.values() if self.layout.items else ()
         texts = [column.name for column in columns if column.kind == "text"]
         named = [name for name in texts if re.fullmatch(r"(.*_)?(title|name)", name, re.IGNORECASE)]
@@ -226,7 +226,8 @@ def from_frames(
         user, item, target, time: the columns of the rows that hold them; the target is called like the task by default.
         range: lowest and highest rating; None: those of the rows.
         columns: name -> kind, or kind and options as in `dataset.toml`, such as {"kind": "multi", "separator": "|"};
-            for columns that it does not name, see `guessing.columns_of`.
+            for columns that it does not name, see `guessing.columns_of`. Messages say options as `dataset.toml` writes
+            them: "whole = true" is {"kind": "single", "whole": True} here.
         rare, repeats, split: as in `dataset.toml`, see `layouts`.
 
     Raises:

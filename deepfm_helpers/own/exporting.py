@@ -39,7 +39,7 @@ from deepfm_helpers import anatomy
 from deepfm_helpers.features import Feature
 from deepfm_helpers.files import write_whole
 from deepfm_helpers.own import serving
-from deepfm_helpers.own.fields import Hashed, Listed, Scaled
+from deepfm_helpers.own.fields import Hashed, Listed, Scaled, Single
 from deepfm_helpers.own.layouts import Column, Layout
 
 SAME = 1e-5
@@ -163,7 +163,7 @@ def _rule_of(field: Feature, column: Column | None) -> dict:
     if kind is Feature and field.kind == "multi" and alike:
         how = {"separator": "|", "none": "", "lower": True}  # as `Feature.read` reads genres
         return entry | {"rule": "list", **how, "truncating": field.truncating, "values": values}
-    if kind is Feature and field.kind in ("single", "known") and (values is None or alike):
+    if kind in (Feature, Single) and field.kind in ("single", "known") and (values is None or alike):
         return entry | (
             {"rule": "id", "size": field.size} if values is None else {"rule": "value", "values": values}
         )

@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,24 @@ class Scaled(Feature):
         what = f"feature {self.name}"
         filled = column_of(frame, self.column, what).fillna(self.mean)
         return ((finite_numbers(filled, what) - self.mean) / self.spread).astype(np.float32)[:, None]
+
+
+@dataclass(frozen=True)
+class Single(Feature):
+    """A single-valued field of text or whole numbers, which looks up many cells at once."""
+
+    @cached_property
+    def _index(self) -> pd.Index:
+        return pd.Index(self.vocabulary, dtype=object if self._holds == "string" else None)
+
+    @cached_property
+    def _holds(self) -> str:
+        return pd.api.types.infer_dtype(self.vocabulary)
+
+    def _ids(self, cells: pd.Index) -> np.ndarray:
+        if self._holds != pd.api.types.infer_dtype(cells):
+            return super()._ids(cells)  # which names a cell of another type
+        return (self._index.get_indexer(cells) + 1).astype(np.int32)[:, None]
 
 
 @dataclass(frozen=True)
@@ -135,7 +154,7 @@ class Tally:
             return Hashed(kind="single", size=column.hashed, **common)
         if column.kind == "single":
             vocabulary = _frequent(column, self.counts)
-            return Feature(kind="single", size=len(vocabulary), vocabulary=vocabulary, **common)
+            return Single(kind="single", size=len(vocabulary), vocabulary=vocabulary, **common)
         options = {"separator": column.separator, "none": column.none}
         lists = [(Listed("", "multi", "", **options).read(cell), n) for cell, n in self.counts.items()]
         counts: Counter = Counter()

@@ -50,7 +50,11 @@ SPREAD_OF_STARS = 1.1
 """Standard deviation of the ratings for which the penalties of the recipe were chosen, in stars."""
 
 TIMES_FOR_CLICKS = 0.25
+"""What the penalties are multiplied by for clicks, whose targets are in log-odds and spread wider than stars."""
+
 EPOCHS = 60
+"""The most epochs of a fit, which ends earlier when the validation rows say so."""
+
 LARGEST_BATCH = 8192
 
 
@@ -81,6 +85,14 @@ class Fit:
     unit: float
     figures: pd.DataFrame
     seconds: float
+
+    def predict(self, rows: pd.DataFrame) -> np.ndarray:
+        """Returns predictions for joined rows, such as parts of `data`, float32 (n,).
+
+        They are in the unit of the target and within its range, or probabilities.
+        """
+        x = [field.encode(rows) for field in self.fields]
+        return np.clip(evaluation.predict(self.model, x), *self.data.range)
 
 
 def recipe_of(data: OwnData | LargeData, epochs: int = EPOCHS, k: int | None = None) -> dict:

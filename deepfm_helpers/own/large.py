@@ -109,7 +109,7 @@ class LargeData(Described):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The number of rows of each part of the split: "train", "validation", "test"."""
+        """The number of rows of each part of the split ("train", "validation", "test")."""
         return _sizes(self.part)
 
     def frames(self, *names: str) -> Iterator[pd.DataFrame]:

@@ -62,7 +62,9 @@ from deepfm_helpers.schema import DataError
 
 FILE = "dataset.toml"
 PRESETS = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
-"""Descriptions that come with the package, by name: `movielens` fits the folders ml-latest-small and ml-32m."""
+"""Descriptions that come with the package, by name; `movielens` fits the folders ml-latest-small and ml-32m.
+
+:meta hide-value:"""
 
 TASKS = ("rating", "click")
 KINDS = {
@@ -110,7 +112,7 @@ class Column:
 
     @property
     def field(self) -> str:
-        """The name of the column as a field: letters, digits and underscores, so that it can name a Keras input."""
+        """The name of the column as a field, of letters, digits and underscores, so that it can name a Keras input."""
         return re.sub(r"\W", "_", self.name)
 
 
@@ -184,7 +186,7 @@ class Layout:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """The tables that there are, by section: rows, users, items."""
+        """The tables that there are (rows, users, items), by section."""
         found = {"rows": self.rows, "users": self.users, "items": self.items}
         return {section: source for section, source in found.items() if source}
 
