@@ -276,7 +276,8 @@ def test_a_proposal_looks_at_no_more_than_the_first_rows(folder, monkeypatch):
 def test_the_split_and_the_fields_are_those_of_the_rows_in_memory(made, monkeypatch, by):
     own = data.read(made / "parquet", changed(made / "parquet", 'by = "random"', f'by = "{by}"'))
     monkeypatch.setattr(files, "AT_ONCE", 90)
-    monkeypatch.setattr("deepfm_helpers.own.fields.BLOCK", 256)  # so that sums are added up
+    for name, few in {"BLOCK": 256, "TOGETHER": 20}.items():  # so that sums and counts are added up
+        monkeypatch.setattr(f"deepfm_helpers.own.fields.{name}", few)
     ours = large.read(made / "stream", changed(made / "stream", 'by = "random"', f'by = "{by}"'))
     assert ours.sizes == own.sizes
     for number, name in enumerate(large.PARTS):

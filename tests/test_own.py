@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from deepfm_helpers import evaluation, features, models, recommending, saving, training
-from deepfm_helpers.own import accounts, data, guessing, layouts
+from deepfm_helpers.own import accounts, data, fitting, guessing, layouts
 from deepfm_helpers.own.fields import Hashed, Listed, Scaled, Single
 from deepfm_helpers.schema import DataError
 from deepfm_helpers.sweeps import cli
@@ -405,6 +405,40 @@ def test_fields_come_from_the_training_rows(folder):
     ids = shelf.encode(own.rows)[:, 0]
     assert ids[4] == 0
     assert set(np.delete(ids, 4)) <= set(range(1, 6))
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "cells"),
+    [
+        (("Graz", "Lyon"), ["Lyon", None, "Oslo", "Graz", "Lyon"]),
+        ((-3, 2, 40), [40, -3, 0, 41, 2]),
+        ((-3, 2, 40), pd.array([40, None, 0, 2], dtype="Int64")),
+        (("Graz",), []),
+    ],
+)
+def test_many_cells_at_once_have_the_ids_of_single_cells(vocabulary, cells):
+    described = {"kind": "single", "column": "c", "size": len(vocabulary), "vocabulary": vocabulary}
+    frame = pd.DataFrame({"c": cells})
+    ids = Single("c", **described).encode(frame)
+    assert ids.dtype == np.int32
+    np.testing.assert_array_equal(ids, features.Feature("c", **described).encode(frame))
+
+
+@pytest.mark.parametrize(("vocabulary", "cell"), [(("7", "8"), 7), ((7, 8), "7")])
+def test_a_cell_of_another_type_than_the_vocabulary_is_named(vocabulary, cell):
+    field = Single("c", "single", "c", 2, vocabulary)
+    with pytest.raises(TypeError, match=f"feature c: column 'c' holds {cell!r}.*convert the column"):
+        field.encode(pd.DataFrame({"c": [cell]}))
+
+
+def test_a_fit_predicts_rows_within_the_range_of_the_target():
+    own = learnable()
+    made = fitting.fit(own, epochs=2, k=4)
+    *_, test = own.split()
+    predicted = made.predict(test)
+    assert (predicted.shape, predicted.dtype) == ((len(test),), np.float32)
+    assert 1 <= predicted.min() < predicted.max() <= 5
+    assert evaluation.rmse(test.rating, predicted) == pytest.approx(made.figures.rmse["DeepFM"], rel=1e-6)
 
 
 def test_a_bucket_is_the_same_in_every_process():

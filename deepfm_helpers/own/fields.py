@@ -25,6 +25,9 @@ from deepfm_helpers.schema import DataError
 BLOCK = 2**16
 """Numbers whose mean is computed at once, see `Moments`."""
 
+TOGETHER = 2**20
+"""Different cells of several parts that are counted together, see `Tally`."""
+
 
 @dataclass(frozen=True)
 class Scaled(Feature):
@@ -118,7 +121,8 @@ class Tally:
     """
 
     def __init__(self, column: Column, owner: str, name: str):
-        self.column, self.moments, self.counts = column, Moments(), Counter()
+        self.column, self.moments = column, Moments()
+        self._rows: list[pd.Series] = []  # how many rows hold a cell, of a part or of several parts together
         known = FIELDS[name] if name in ("uid", "mid") else None
         self._common = {"name": known.name if known else column.field, "column": name, "owner": owner}
         self._common["penalty"] = (known or Feature).penalty
@@ -133,8 +137,9 @@ class Tally:
             self.moments.add(finite_numbers(cells.dropna(), f"column {self.column.name!r}"))
         elif not self.column.hashed:
             rows = cells.value_counts()
-            rows = rows[rows > 0]
-            self.counts.update(dict(zip(rows.index.tolist(), rows.tolist(), strict=True)))
+            self._rows.append(rows[rows > 0])
+            if sum(map(len, self._rows[1:])) > max(TOGETHER, len(self._rows[0])):
+                self._rows = [_together(self._rows)]
 
     def field(self) -> Feature:
         """Returns the field that the rows so far call for.
@@ -153,10 +158,10 @@ class Tally:
         if column.hashed:
             return Hashed(kind="single", size=column.hashed, **common)
         if column.kind == "single":
-            vocabulary = _frequent(column, self.counts)
+            vocabulary = _frequent(column, self._counts())
             return Single(kind="single", size=len(vocabulary), vocabulary=vocabulary, **common)
         options = {"separator": column.separator, "none": column.none}
-        lists = [(Listed("", "multi", "", **options).read(cell), n) for cell, n in self.counts.items()]
+        lists = [(Listed("", "multi", "", **options).read(cell), n) for cell, n in self._counts().items()]
         counts: Counter = Counter()
         for values, n in lists:
             counts.update(dict.fromkeys(values, n))
@@ -165,6 +170,15 @@ class Tally:
         return Listed(
             kind="multi", size=len(vocabulary), vocabulary=vocabulary, slots=slots, **options, **common
         )
+
+    def _counts(self) -> dict:
+        """Returns cell -> number of rows that hold it."""
+        rows = _together(self._rows)
+        return dict(zip(rows.index.tolist(), rows.tolist(), strict=True))
+
+
+def _together(rows: list[pd.Series]) -> pd.Series:
+    return pd.concat(rows).groupby(level=0, sort=False).sum() if len(rows) > 1 else rows[0]
 
 
 class Moments:
