@@ -245,9 +245,46 @@ def test_a_table_of_two_dozen_rows_and_one_without_a_pattern(tmp_path, capsys):
     )
     report = json.loads((tmp_path / "deep" / "m.json").read_text(encoding="utf-8"))
     losses = {name: row["log_loss"] for name, row in report["test"].items()}
-    assert ("no better than" in printed) == (losses.pop("DeepFM") >= min(losses.values()))
+    margin = report["margin"]
+    ours = losses.pop("DeepFM")
+    assert margin["rival"] == min(losses, key=losses.get)
+    assert margin["mean"] == pytest.approx(losses[margin["rival"]] - ours)
+    assert margin["low"] is None  # two test rows of one user
+    assert "a single user: no interval" in printed
+    assert "not clearly better than" in printed
     assert report["seed"] == 3
     assert "--folder" not in printed  # there are no tables of users and items
+
+
+@pytest.mark.parametrize("task", ["rating", "click"])
+def test_a_margin_is_a_difference_of_errors_whose_interval_other_users_would_give(task):
+    rng = np.random.default_rng(2)
+    users = rng.integers(0, 150, 3000)
+    taste = rng.normal(0, 1, 150)[users]  # which makes the rows of a user alike
+    if task == "rating":
+        y = 3 + taste + rng.normal(0, 1, 3000)
+        everyone = {"poor": np.full(3000, 2.0), "mean": np.full(3000, 3.0), "model": 3 + 0.3 * taste}
+    else:
+        y = (rng.random(3000) < 1 / (1 + np.exp(-taste))).astype("float64")
+        everyone = {"poor": np.full(3000, 0.9), "mean": np.full(3000, 0.5)}
+        everyone["model"] = 1 / (1 + np.exp(-0.3 * taste))
+    found = judging.margin(task, y, users, everyone)
+    assert found.rival == "mean"
+
+    def ahead(rows):
+        error = judging.measured(task, y[rows], {name: p[rows] for name, p in everyone.items()})
+        error = error[judging.DECISIVE[task]]
+        return error["mean"] - error["model"]
+
+    assert found.mean == pytest.approx(ahead(np.arange(3000)))
+    of = [np.flatnonzero(users == user) for user in range(150)]
+    again = [ahead(np.concatenate([of[user] for user in rng.integers(0, 150, 150)])) for _ in range(300)]
+    assert [found.low, found.high] == pytest.approx(
+        np.quantile(again, [0.025, 0.975]), abs=0.15 * np.ptp(again)
+    )
+    alone = judging.margin(task, y, np.zeros(3000), everyone)
+    assert alone.mean == found.mean
+    assert np.isnan([alone.low, alone.high]).all()
 
 
 def test_a_fit_that_cannot_end_well_is_refused_before_it_starts(made, capsys, monkeypatch, tmp_path):

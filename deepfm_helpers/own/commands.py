@@ -94,10 +94,16 @@ def fit(o: Namespace) -> int:
         print(f"the error still fell in the last epoch: --epochs {2 * len(curve)} may lower it further")
     print(f"\non the {own.sizes['test']:,} test rows:\n")
     print(made.figures.rename(columns=_words).to_string(float_format="{:.4f}".format, na_rep="–"))
-    decisive = made.figures[judging.DECISIVE[own.task]]
-    best = decisive.drop("DeepFM").idxmin()
-    if decisive[best] <= decisive["DeepFM"]:
-        print(f"\nThe DeepFM is no better than {best}: use that, or find columns that say more.")
+    rival, mean, low, high = made.margin
+    interval = (
+        f"{low:.4f} to {high:.4f}, 95% interval over users" if low <= high else "a single user: no interval"
+    )
+    error = _words(judging.DECISIVE[own.task])
+    print(f"\n{error} of {rival} minus that of the DeepFM: {mean:.4f} ({interval})")
+    if not low > 0:
+        print(
+            f"So the DeepFM is not clearly better than {rival}: use that, or find more rows or columns that say more."
+        )
     model, folder = (shlex.quote(str(one)) for one in (path, o.folder))
     tables = f" --folder {folder}" if own.layout.users or own.layout.items else ""
     print(f"\nwritten: {path} (the model with its fields), {report} (these figures and the recipe)")

@@ -335,7 +335,8 @@ def _check_repeats(rows: pd.DataFrame, layout: Layout, place: Place) -> None:
     before = first((rows[keys] == rows.loc[row, keys].tolist()).all(axis=1))
     named = [layout.roles[role] for role, key in ROLES.items() if key in keys]
     raise DataError(
-        f"{place(row)}: {', '.join(named)} are those of {place(before)}; drop one of the rows, or allow repeats = true"
+        f"{place(row)}: {', '.join(named)} are those of {place(before)}; drop one of the rows, or allow "
+        f"it with repeats = true (at the top of {FILE}, if there is one)"
     )
 
 

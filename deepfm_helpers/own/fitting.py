@@ -72,6 +72,7 @@ class Fit:
         validation: name of the error on the validation rows -> its value after each epoch, until training stopped.
         unit: what the ratings were divided by while the model learned; 1 for clicks.
         figures: what `judging.figures` measured on the test rows.
+        margin: how far the DeepFM is ahead of the best of the others on these rows, see `judging.margin`.
         seconds: time that it took to train the model.
     """
 
@@ -84,6 +85,7 @@ class Fit:
     validation: Mapping[str, list[float]]
     unit: float
     figures: pd.DataFrame
+    margin: judging.Margin
     seconds: float
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
@@ -173,7 +175,8 @@ def fit(
         fitted, watch = trained("DeepFM")
         in_units(fitted.model, fitted.fields, rows.unit)
         predictions["DeepFM"] = rows.predict(fitted)
-        figures = rows.figures(predictions)
+        y, users, simple = rows.tested()
+        everyone = simple | predictions
     return Fit(
         data=data,
         model=fitted.model,
@@ -185,7 +188,8 @@ def fit(
             name: [rows.unit * error for error in errors] for name, errors in watch.validation.items()
         },
         unit=rows.unit,
-        figures=figures,
+        figures=judging.measured(data.task, y, everyone),
+        margin=judging.margin(data.task, y, users, everyone),
         seconds=fitted.seconds,
     )
 
@@ -215,8 +219,10 @@ class _InMemory:
     def predict(self, fitted: recipes.Fitted) -> np.ndarray:
         return fitted.predict(self.test)
 
-    def figures(self, predictions: Mapping[str, np.ndarray]) -> pd.DataFrame:
-        return judging.figures(self.data.task, self.rest, self.test, predictions)
+    def tested(self) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Returns targets, users and simple predictions of the test rows, each (n,)."""
+        simple = judging.simple(self.data.task, self.rest, self.test)
+        return self.test.rating.to_numpy(), self.test.uid.to_numpy(), simple
 
 
 def _check_large(data: LargeData, recipe: recipes.Recipe, usual: recipes.Recipe, seed: int) -> None:
@@ -300,20 +306,21 @@ class _Large:
     def predict(self, fitted: recipes.Fitted) -> np.ndarray:
         return np.concatenate([fitted.predict(rows) for rows in self.data.frames("test")])
 
-    def figures(self, predictions: Mapping[str, np.ndarray]) -> pd.DataFrame:
-        """Measures predictions as `judging.figures` does; of the test rows, targets and predictions lie in memory."""
-        task, moments = self.data.task, self.moments[self.REST]
-        constant, *with_offsets = judging.SIMPLE[task]
+    def tested(self) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Returns what `_InMemory.tested` returns; of the test rows this lies in memory."""
+        moments = self.moments[self.REST]
+        constant, *with_offsets = judging.SIMPLE[self.data.task]
         offsets = self._offsets(moments.mean) if with_offsets else {}
-        targets, found = [], []
+        targets, users, found = [], [], []
         for rows in self.data.frames("test"):
             targets.append(rows.rating.to_numpy())
+            users.append(rows.uid.to_numpy())
             parts = [rows[key].map(offset).fillna(0.0) for key, offset in offsets.items()]
             found.append(moments.mean + sum(parts, np.zeros(len(rows))))
         y, added = np.concatenate(targets), np.concatenate(found)
         simple = {constant: np.full(len(y), moments.mean)}
         simple |= {name: np.clip(added, moments.low, moments.high) for name in with_offsets}
-        return judging.measured(task, y, simple | dict(predictions))
+        return y, np.concatenate(users), simple
 
     def _offsets(self, mean: float) -> dict[str, pd.Series]:
         """Returns the offsets of `evaluation.bias_predictions`, of items and users, in two passes over the rows."""

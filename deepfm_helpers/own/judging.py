@@ -12,9 +12,11 @@ a model               0.472  0.75               0.681
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from deepfm_helpers import clicks, evaluation
 
@@ -28,11 +30,7 @@ SIMPLE = {"rating": ("the mean", "mean + offsets of user and item"), "click": ("
 def figures(
     task: str, train: pd.DataFrame, test: pd.DataFrame, predictions: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
-    """Measures models on the test rows, after the simple predictions that they have to beat.
-
-    For ratings: RMSE and MAE in the unit of the target, after the mean and after `evaluation.bias_predictions`. For
-    clicks: the measures of `clicks`, after the share of ones in the training rows; where all test rows have one answer,
-    AUC and normalised entropy are NaN.
+    """Measures models on the test rows, after the simple predictions that they have to beat; see `measured`.
 
     Args:
         task: "rating" or "click".
@@ -42,15 +40,84 @@ def figures(
     Returns:
         One row per model: the simplest first, those of `predictions` last.
     """
-    simple = {SIMPLE[task][0]: np.full(len(test), float(train.rating.mean()))}
+    return measured(task, test.rating.to_numpy(), simple(task, train, test) | dict(predictions))
+
+
+def simple(task: str, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Returns the simple predictions for the test rows by the names of `SIMPLE`, each (len(test),).
+
+    For ratings they are the mean and `evaluation.bias_predictions`, cut to the range of the training rows; for clicks
+    the share of ones.
+    """
+    found = {SIMPLE[task][0]: np.full(len(test), float(train.rating.mean()))}
     if task == "rating":
         low, high = float(train.rating.min()), float(train.rating.max())
-        simple[SIMPLE[task][1]] = np.clip(evaluation.bias_predictions(train, test), low, high)
-    return measured(task, test.rating.to_numpy(), simple | dict(predictions))
+        found[SIMPLE[task][1]] = np.clip(evaluation.bias_predictions(train, test), low, high)
+    return found
+
+
+class Margin(NamedTuple):
+    """How much less the error of a model is than that of its best rival, with a 95% interval.
+
+    The interval is over users, whose rows are not independent of each other: it says what other users like these would
+    show, and nothing of other splits and seeds. All are in the unit of the error, see `DECISIVE`; where the test rows
+    have a single user, `low` and `high` are NaN.
+
+    Attributes:
+        rival: the best of the others.
+        mean: the rival's error minus the model's.
+        low, high: ends of the interval.
+    """
+
+    rival: str
+    mean: float
+    low: float
+    high: float
+
+
+def margin(task: str, y: np.ndarray, users: np.ndarray, everyone: Mapping[str, np.ndarray]) -> Margin:
+    """Compares the last of several predictions with the best of the others on the same rows.
+
+    For a difference of RMSE the interval is that of the mean difference of squared errors, divided by the sum of the
+    two RMSE. The variance is that of a ratio of sums over users (Cochran, Sampling Techniques, 1977, section 6.3).
+
+    Args:
+        task: "rating" or "click".
+        y: targets, (n,).
+        users: the user of each row, (n,).
+        everyone: name -> predictions, (n,), the model last.
+    """
+    *others, model = everyone
+    by_name = measured(task, y, everyone)[DECISIVE[task]]
+    rival = by_name[others].idxmin()
+    losses = {name: _losses(task, y, everyone[name]) for name in (rival, model)}
+    gain = losses[rival] - losses[model]
+    codes, known = pd.factorize(users)
+    sums, sizes = np.bincount(codes, gain), np.bincount(codes)
+    n, spread = len(known), np.nan
+    if n > 1:
+        off = sums - sizes * gain.mean()
+        spread = stats.t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1) * np.square(off).sum()) / len(gain)
+    # a² − b² = (a − b)(a + b)
+    scale = 1.0 if task == "click" else 1 / (by_name[rival] + by_name[model] or 1.0)
+    mean = float(gain.mean() * scale)
+    return Margin(rival, mean, float(mean - spread * scale), float(mean + spread * scale))
+
+
+def _losses(task: str, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Returns what each row adds to the mean that `DECISIVE` measures, float64 (n,); of RMSE to its square."""
+    y, p = np.asarray(y, "float64"), np.asarray(prediction, "float64")
+    if task == "rating":
+        return np.square(y - p)
+    p = p.clip(clicks.CUT, 1 - clicks.CUT)
+    return -np.where(y == 1, np.log(p), np.log1p(-p))
 
 
 def measured(task: str, y: np.ndarray, everyone: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Measures predictions; arguments and result are as for `figures`, with the simple predictions among `everyone`.
+    """Measures predictions, in the order of their names.
+
+    For ratings: RMSE and MAE in the unit of the target. For clicks: the measures of `clicks`; where all rows have one
+    answer, AUC and normalised entropy are NaN.
 
     Args:
         task: "rating" or "click".

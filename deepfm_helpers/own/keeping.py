@@ -92,10 +92,15 @@ def report(fit: Fit) -> dict:
         "epochs": fit.epochs,
         "validation": fit.validation,
         "test": {
-            name: {measure: None if math.isnan(value) else value for measure, value in row.items()}
+            name: {measure: _defined(value) for measure, value in row.items()}
             for name, row in fit.figures.to_dict("index").items()
         },
         "decisive": judging.DECISIVE[data.task],
+        "margin": {name: _defined(value) for name, value in fit.margin._asdict().items()},
         "seconds": round(fit.seconds, 3),
         "versions": {name: version(name) for name in ("keras", "tensorflow", "numpy", "pandas")},
     }
+
+
+def _defined(value):
+    return None if isinstance(value, float) and math.isnan(value) else value

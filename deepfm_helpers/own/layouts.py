@@ -453,7 +453,7 @@ def _check_stream(layout: Layout, where: str) -> None:
     if not layout.repeats:
         raise DataError(
             f"{where}: with stream = true nobody can see whether rows repeat user, item and time, since that takes all "
-            "rows at once; write repeats = true"
+            "rows at once; write repeats = true at the top of the file"
         )
     for name in layout.rows.files:
         if not name.endswith(".parquet"):

@@ -211,7 +211,7 @@ def _notes(exported: dict, data: OwnData, sides, figures) -> dict[str, str]:
         else f"the score, in the unit of {target}"
     )
     a_row = f"a row with {target} = 1" if data.task == "click" else "a row"
-    simple = figures.index[0]
+    simple = figures[measure].drop("DeepFM").idxmin()
     model = [
         f"The model: trained on {len(data.learned()):,} rows of {data.name}. On the {len(data.parts['test']):,} test "
         f"rows its {measure.replace('_', ' ').replace('rmse', 'RMSE')} is {figures[measure]['DeepFM']:.4g}; that of "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -40,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("-p belongs to deepfm run; a sweep takes --set name=value,value")
         options.parameters = parameters
         return options.do(options)
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python writes the rest out at its end
+        return 0
     except EXPECTED as error:
         print(f"error: {_message(error)}", file=sys.stderr)
         return 1

@@ -112,7 +112,7 @@
       }
       if (who.likes.length) query.set(`${to}.likes`, who.likes.join("."));
     });
-    query.set("film", state.film);
+    query.set(words.item, state.film);
     for (const f of context) {
       const value = asText(f, state.row[f.name]);
       if (value !== asText(f, open([f])[f.name])) query.set(`row-${f.name}`, value);
@@ -154,8 +154,8 @@
       return who;
     });
     for (const f of context.filter(({ name }) => query.has(`row-${name}`))) said.row[f.name] = valueIn(f, `row-${f.name}`);
-    [said.film] = list("film", films.title.length);
-    if (said.film === undefined) refuse("film");
+    [said.film] = list(words.item, films.title.length);
+    if (said.film === undefined) refuse(words.item);
     for (const part of (query.get("without") || "").split(".").filter(Boolean)) {
       if (!(part in PARTS)) refuse("without");
       said.off[part] = true;
