@@ -1525,16 +1525,16 @@ def _sigmoid(s: float) -> float:
 
 @exercise(
     "16.1",
-    "What goes into the second sigmoid is a probability. Which outputs can come out of it?",
-    "For a click the best output is the highest one, sigmoid(1); for a row without a click the lowest, sigmoid(0).",
+    "What goes into the last sigmoid is a sum of three probabilities. Which outputs can come out of it?",
+    "For a click the best output is the highest one, sigmoid(3); for a row without a click the lowest, sigmoid(0).",
 )
-def floor_of_two_sigmoids(floor: Callable) -> str:
-    """`floor(share)`: the lowest mean log-loss of a model with two sigmoids, where a share of the rows are clicks."""
+def floor_of_four_sigmoids(floor: Callable) -> str:
+    """`floor(share)`: the lowest mean log-loss of a sigmoid of three sigmoids, where a share of the rows are clicks."""
 
     def mean(of_click: float, of_none: float) -> Callable:
         return lambda share: -share * np.log(of_click) - (1 - share) * np.log(of_none)
 
-    highest, lowest = _sigmoid(1.0), _sigmoid(0.0)
+    highest, lowest = _sigmoid(3.0), _sigmoid(0.0)
     compare(
         floor,
         [(0.5,), (1.0,), (0.0,), (0.2,), (0.77,)],
@@ -1545,12 +1545,15 @@ def floor_of_two_sigmoids(floor: Callable) -> str:
             "For a row without a click this takes the highest output; the lowest one is better there.": mean(
                 highest, 1 - highest
             ),
+            "This is the floor of two sigmoids; here three probabilities are added up before the last one.": mean(
+                _sigmoid(1.0), 1 - lowest
+            ),
             "This is in bits; the log-loss of this chapter has natural logarithms.": lambda share: (
                 mean(highest, 1 - lowest)(share) / np.log(2)
             ),
         },
     )
-    return "Below this no model with two sigmoids comes, however much it knows."
+    return "Below this no such model comes, however much it knows."
 
 
 @exercise(

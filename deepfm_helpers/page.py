@@ -68,7 +68,7 @@ def origin(recorded: Recorded) -> str:
 
 
 def measured_on(rows: pd.DataFrame) -> str:
-    """Say in Markdown when rows of :func:`deepfm_helpers.records.measurements` were made, and by which command."""
+    """Say in Markdown when, where and by which command rows of :func:`deepfm_helpers.records.measurements` were made."""
     if rows.date.isna().any():
         when = "a day that was not noted"
     else:
@@ -78,7 +78,8 @@ def measured_on(rows: pd.DataFrame) -> str:
             when = f"days from {first.day} {first:%B %Y} to {when}"
     (task,) = rows.task.unique()
     command = _PROGRAMS.get(task, f'make bench TASKS="{task}"')
-    return f"*Measured on {when}. `{command}` measures this again.*"
+    machines = {f"{machine['cores']} cores ({machine['processor']})" for machine in rows.machine}
+    return f"*Measured on {when}, with {' and '.join(sorted(machines))}. `{command}` measures this again.*"
 
 
 def versions() -> dict[str, str]:

@@ -263,7 +263,7 @@ def table(verdicts: Iterable[Verdict], page: str = "") -> str:
     known = rows_of(page) | caught
     rows = [known[sabotage.name] for sabotage in SABOTAGES if sabotage.name in known]
     head = [":::{table}", ":class: long-names", "", "| Sabotage | File | Caught by |", "|---|---|---|"]
-    return "\n".join([HEAD, *head, *rows, ":::", "", f"**{len(rows)} of {len(rows)} caught**", ""])
+    return "\n".join([HEAD, f"**{len(rows)} of {len(rows)} caught**", "", *head, *rows, ":::", ""])
 
 
 def _in_words(verdict: Verdict) -> str:

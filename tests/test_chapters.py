@@ -118,17 +118,21 @@ def test_where_recorded_numbers_come_from_is_said_in_a_sentence():
 
 
 def test_when_rows_were_measured_is_said_in_a_sentence():
-    rows = pd.DataFrame({"task": "reach", "date": ["2026-11-02", "2026-11-02"]})
-    assert page.measured_on(rows) == (
-        '*Measured on 2 November 2026. `make bench TASKS="reach"` measures this again.*'
+    machine = {"processor": "a model", "cores": 2}
+    rows = pd.DataFrame(
+        {"task": "reach", "date": ["2026-11-02", "2026-11-02"], "machine": [machine, machine]}
     )
-    rows = pd.DataFrame({"task": "ranking", "date": ["2026-11-02", "2026-10-30"]})
     assert page.measured_on(rows) == (
-        "*Measured on days from 30 October 2026 to 2 November 2026. "
+        '*Measured on 2 November 2026, with 2 cores (a model). `make bench TASKS="reach"` measures this again.*'
+    )
+    machines = [machine, machine | {"cores": 4}]
+    rows = pd.DataFrame({"task": "ranking", "date": ["2026-11-02", "2026-10-30"], "machine": machines})
+    assert page.measured_on(rows) == (
+        "*Measured on days from 30 October 2026 to 2 November 2026, with 2 cores (a model) and 4 cores (a model). "
         "`python -m benchmarks.ranking` measures this again.*"
     )
     assert page.measured_on(rows.assign(date=["2026-11-02", None])).startswith(
-        "*Measured on a day that was not noted. "
+        "*Measured on a day that was not noted, with "
     )
 
 

@@ -401,10 +401,11 @@ ANSWERS = {
         Given(0.5, batch=1600): "whole number",
     },
     "16.1": {
-        lambda share: -share * np.log(expit(1)) + (1 - share) * np.log(2): None,
+        lambda share: -share * np.log(expit(3)) + (1 - share) * np.log(2): None,
         lambda share: float(special.entr(share) + special.entr(1 - share)): "what the share itself costs",
-        lambda share: -share * np.log(expit(1)) - (1 - share) * np.log(expit(-1)): "lowest one",
-        lambda share: (-share * np.log(expit(1)) + (1 - share) * np.log(2)) / np.log(2): "in bits",
+        lambda share: -share * np.log(expit(3)) - (1 - share) * np.log(expit(-3)): "lowest one",
+        lambda share: -share * np.log(expit(1)) + (1 - share) * np.log(2): "the floor of two sigmoids",
+        lambda share: (-share * np.log(expit(3)) + (1 - share) * np.log(2)) / np.log(2): "in bits",
     },
     "16.2": {
         lambda y, score: in_order(y, score): None,
