@@ -68,7 +68,7 @@ def origin(recorded: Recorded) -> str:
 
 
 def measured_on(rows: pd.DataFrame) -> str:
-    """Say in Markdown when, where and by which command rows of :func:`deepfm_helpers.records.measurements` were made."""
+    """Say in Markdown when, on what and how rows of :func:`deepfm_helpers.records.measurements` were made."""
     if rows.date.isna().any():
         when = "a day that was not noted"
     else:
