@@ -49,7 +49,7 @@ def predict(name: str, question: str, choices: Sequence[str] | None = None, *, u
         )
     if choices is None:
         _asked[name] = unit
-        asks = f"*a number{f', in {unit}' if unit else ''}*"
+        asks = f"*a number{f' ({unit})' if unit else ''}*"
     else:
         choices = tuple(choices)
         if len(set(choices)) < max(2, len(choices)):
@@ -127,7 +127,8 @@ def reveal(
         )
     told = [_number(begin) for begin in begins]
     said = [f"- {_stretch(told, i)}{why[begin]}" for i, begin in enumerate(begins)]
-    head = f"**The answer of {of}:** {_number(answer)} {asked}".rstrip()
+    unit = asked if asked == "%" else f" {asked}".rstrip()
+    head = f"**The answer of {of}:** {_number(answer)}{unit}"
     _show(
         "ask-answer", "\n".join([f"{head}\n", *said]),
         ask=name, answer=_plain(answer), within=_plain(within), begins=" ".join(map(_plain, begins)), **about,

@@ -262,12 +262,16 @@ def table(verdicts: Iterable[Verdict], page: str = "") -> str:
     }
     known = rows_of(page) | caught
     rows = [known[sabotage.name] for sabotage in SABOTAGES if sabotage.name in known]
-    head = [":::{table}", ":class: long-names", "", "| Sabotage | File | Caught by |", "|---|---|---|"]
+    head = [":::{table}", "", "| Sabotage | File | Caught by |", "|---|---|---|"]
     return "\n".join([HEAD, f"**{len(rows)} of {len(rows)} caught**", "", *head, *rows, ":::", ""])
 
 
 def _in_words(verdict: Verdict) -> str:
-    return f"`` {verdict.by.replace('|', ' ')} ``"
+    """The test that caught it, its name as a sentence; what is no test as it stands."""
+    file, _, test = verdict.by.partition(": test_")
+    if not test:
+        return f"`` {verdict.by.replace('|', ' ')} ``"
+    return f"{test.partition('[')[0].replace('_', ' ')} (`{file}`)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -79,7 +79,7 @@ def test_a_number_is_answered_by_stretches_of_guesses(shown):
     predict("gain", "How much?", unit="stars")
     reveal("gain", np.float64(-0.0123449), {0.5: "Much.", -math.inf: "A loss.", 0: "Some."}, within=0.001)
     question, answer = shown
-    assert question["text/plain"] == "**Your guess?** How much?\n\n*a number, in stars*"
+    assert question["text/plain"] == "**Your guess?** How much?\n\n*a number (stars)*"
     assert attributes(question)["data-unit"] == "stars"
     assert answer["text/plain"] == (
         "**The answer of this run:** −0.01234 stars\n\n"
@@ -165,3 +165,11 @@ def test_a_number_needs_a_number_and_a_sentence_for_every_guess(shown, answer, w
     with pytest.raises(ValueError, match=says):
         reveal("x", answer, why, within=within)
     assert len(shown) == 1
+
+
+def test_a_share_stands_before_its_sign_without_a_space(shown):
+    predict("share", "How much?", unit="%")
+    reveal("share", 6.25, {-math.inf: "Some."})
+    question, answer = shown
+    assert question["text/plain"].endswith("*a number (%)*")
+    assert answer["text/plain"].startswith("**The answer of this run:** 6.25%\n")

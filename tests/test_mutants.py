@@ -155,7 +155,7 @@ def test_a_run_of_some_sabotages_writes_their_rows_and_leaves_the_others():
     again = mutants.table([mutants.Verdict(second, "test_e: test_f", "")], page)
     assert list(mutants.rows_of(again)) == [first.name, second.name]
     assert mutants.rows_of(again)[first.name] == mutants.rows_of(page)[first.name]
-    assert "test_e: test_f" in mutants.rows_of(again)[second.name]
+    assert "| f (`test_e`) |" in mutants.rows_of(again)[second.name]
     assert "**2 of 2 caught**" in again
     gone = again.replace(first.name, "A sabotage that is no longer in the list")
     assert list(mutants.rows_of(mutants.table([], gone))) == [second.name]

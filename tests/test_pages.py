@@ -131,7 +131,7 @@ def test_what_a_table_says_of_a_measured_number_stays_on_one_line():
     )
     html = pages._TABLE.sub(pages._tidied, frame.to_html())
     assert "<td>−0.1\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.2 AUC</td>" in html
-    assert "<td>−0.2 (−0.3 to −0.1)</td>" in html
+    assert "<td>−0.2 (−0.3\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}−0.1)</td>" in html
     assert "<td>x -1</td>" in html
     assert re.findall(r'<td class="number">(.*?)</td>', html) == ["", "−1"]
     assert 'class="dataframe long-names"' in html

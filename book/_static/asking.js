@@ -164,7 +164,8 @@
 
     function aboutNumber(value) {
       const sentence = sentences[begins.findLastIndex((begin) => value >= begin)];
-      const unit = question.dataset.unit && ` ${question.dataset.unit}`;
+      const { unit: counted } = question.dataset;
+      const unit = counted && counted !== "%" ? ` ${counted}` : counted;
       const off = value - right;
       const isRight = Math.abs(off) <= Number(answer.dataset.within) + 1e-12;
       const how = off === 0 ? "" : `, ${number(Math.abs(off))} ${off > 0 ? "less" : "more"} than your guess`;

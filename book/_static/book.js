@@ -57,3 +57,18 @@ addEventListener("DOMContentLoaded", () => {
   addEventListener("keydown", (event) => event.key === "Escape" && hide());
   addEventListener("pagehide", hide); // the page may come back as it was left
 });
+
+// On paper the page is light.
+{
+  const { dataset } = document.documentElement;
+  let shown = "";
+  const onPaper = () => {
+    if (dataset.theme === "dark") [shown, dataset.theme] = [dataset.theme, "light"];
+  };
+  const onScreen = () => {
+    if (shown) [dataset.theme, shown] = [shown, ""];
+  };
+  addEventListener("beforeprint", onPaper);
+  addEventListener("afterprint", onScreen);
+  matchMedia("print").addEventListener("change", ({ matches }) => (matches ? onPaper() : onScreen()));
+}

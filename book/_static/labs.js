@@ -397,7 +397,7 @@
       bars.forEach(({ bar, value }, i) => {
         const share = 100 * table[parts[i]][at];
         bar.style.width = `${Math.max(share, 0)}%`;
-        value.textContent = `${number(share, 0)}\u00a0%`;
+        value.textContent = `${number(share, 0)}%`;
       });
       const said = parts.map((part, i) => `${part} ${bars[i].value.textContent}`).join(", ");
       error.textContent = `With vectors of length ${lengths[at]}: ${said}. RMSE of the whole: ${rmse[at].toFixed(3)} stars.`;
@@ -430,9 +430,9 @@
     };
     const slope = setting("slope a", 0.3, 3, 1), constant = setting("constant c", -2, 2, 0);
     const result = spoken();
-    const svg = node("svg", { viewBox: "-1.9 -1 12.8 13.1", class: "lab-plane", role: "img" });
+    const svg = node("svg", { viewBox: "-1.9 -1.7 12.8 13.8", class: "lab-plane", role: "img" });
     const tick = (x, y, text, anchor) => node("text", { class: "lab-tick", x, y, "text-anchor": anchor }, text);
-    const ticks = [tick(side / 2, 11.85, "what the model says", "middle"), tick(-1.8, -0.1, "share of clicks", "start")];
+    const ticks = [tick(side / 2, 11.85, "what the model says", "middle"), tick(-1.8, -0.75, "share of clicks", "start")];
     for (const at of [0, 0.25, 0.5, 0.75, 1]) {
       const on = side * at;
       svg.append(

@@ -178,8 +178,9 @@ def _tidied(found: re.Match) -> str:
         are_numbers = all(cell.text in ("–", "") or _FIGURE.fullmatch(cell.text) for cell in column)
         for cell in column:
             if are_numbers or _MEASURED.match(cell.text):
-                cell.text = re.sub(r"(?<![\w.])-", "−", cell.text).replace(
-                    " ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
+                cell.text = re.sub(r"(?<![\w.])-", "−", cell.text)
+                cell.text = re.sub(
+                    r"(?<=\d) (±|to) (?=[+−\d])", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", cell.text
                 )
         if are_numbers:
             for cell in column:

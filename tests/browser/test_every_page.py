@@ -241,6 +241,19 @@ def test_no_closed_fold_is_printed(page):
     assert shown == 0
 
 
+def test_it_is_light_on_paper_and_as_it_was_afterwards(page):
+    theme = "document.documentElement.dataset.theme"
+    before = page.evaluate(theme)
+    page.evaluate(f"{theme} = 'dark'")
+    for step, wanted in {"beforeprint": "light", "afterprint": "dark"}.items():
+        page.evaluate(f"dispatchEvent(new Event('{step}'))")
+        assert page.evaluate(theme) == wanted
+    for media, wanted in {"print": "light", "screen": "dark"}.items():  # what a preview does
+        page.emulate_media(media=media)
+        page.wait_for_function(f"{theme} === '{wanted}'")
+    page.evaluate(f"{theme} = {before!r}")
+
+
 def test_its_folded_parts_are_named_by_the_words_on_them(page):
     assert page.locator("details > summary[aria-label]").count() == 0
 

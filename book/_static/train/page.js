@@ -33,7 +33,7 @@
     return node;
   }
 
-  const number = (x, digits = 3) => x.toFixed(digits).replace("-", "−");
+  const number = (x, digits = 3) => x.toFixed(digits).replace(/^-(?=.*[1-9])/, "−").replace("-", ""); // no −0.00
 
   function chopped(list, k) {
     return Array.from({ length: list.length / k }, (_, i) => [...list.slice(i * k, (i + 1) * k)]);
