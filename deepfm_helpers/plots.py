@@ -152,9 +152,10 @@ def error_and_seconds(table: pd.DataFrame, others: Sequence[str] = ()) -> plt.Ax
 
 
 def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
-    """Writes each name near its point, if possible where it covers no other name and no point."""
+    """Writes each name near its point, if possible where it is nearest to it and covers no other name and no point."""
     ax.figure.canvas.draw()  # the layout must stand before places can be compared
-    taken = [Bbox([dot - 4, dot + 4]) for dot in ax.transData.transform(points)]
+    dots = ax.transData.transform(points)
+    taken = [Bbox([dot - 4, dot + 4]) for dot in dots]
     places = [(7, 0, "left", "center"), (-7, 0, "right", "center")]
     places += [
         (dx, sign * dy, ha, va)
@@ -169,22 +170,26 @@ def _label(ax: plt.Axes, names: Sequence[str], points: np.ndarray) -> None:
         text.set_in_layout(False)
         return text
 
-    def is_free(box: Bbox) -> bool:
+    def is_free(box: Bbox, dot: np.ndarray, has_line: bool) -> bool:
         inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0
-        return inside and not any(box.overlaps(other) for other in taken)
+        far = np.linalg.norm(dots - np.clip(dots, box.min, box.max), axis=1)
+        is_own = (dots == dot).all(axis=1)
+        tells = has_line or far[is_own][0] < far[~is_own].min(initial=np.inf)
+        return inside and tells and not any(box.overlaps(other) for other in taken)
 
-    for name, point in sorted(zip(names, points, strict=True), key=lambda pair: -len(pair[0])):
+    for name, point, dot in sorted(zip(names, points, dots, strict=True), key=lambda one: -len(one[0])):
         for place in places:
             text = write(name, point, *place)
-            if is_free(text.get_window_extent()):
+            has_line = abs(place[1]) > 6  # too far from its point to be taken for its name without one
+            if is_free(text.get_window_extent(), dot, has_line):
                 break
             text.remove()
         else:
             place = places[0]
             text = write(name, point, *place)
         taken.append(text.get_window_extent())
-        if abs(place[1]) > 6:  # too far from its point to be taken for its name without a line
-            line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
+        if has_line:
+            line = {"arrowstyle": "-", "color": "0.3", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
             ax.annotate("", point, place[:2], textcoords="offset points", arrowprops=line)
 
 

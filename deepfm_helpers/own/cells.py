@@ -18,6 +18,13 @@ from deepfm_helpers.schema import DataError
 Place = Callable[[int], str]
 LARGEST = float(np.finfo(np.float32).max)
 
+FAULTS: dict[str, Callable[[list[str]], bool]] = {
+    "has nothing between two separators": lambda values: "" in values,
+    "has a space beside a separator": lambda values: any(value != value.strip() for value in values),
+    "names a value twice": lambda values: len(set(values)) < len(values),
+}
+"""What can be wrong with a list of values."""
+
 
 def typed(cells: pd.Series, column: Column, place: Place, required: bool = False) -> pd.Series:
     """Returns the values of a column; a missing cell is NaN, NA or None.
@@ -147,15 +154,7 @@ def _check_text(cells: pd.Series, column: Column, place: Place) -> None:
             refuse(place(first(cells == cell)), column, f"{shown(cell)} {end} with a space; remove the space")
         if column.kind == "multi":
             values = cell.split(column.separator)
-            fault = (
-                "has nothing between two separators"
-                if "" in values
-                else "has a space beside a separator"
-                if any(value != value.strip() for value in values)
-                else "names a value twice"
-                if len(set(values)) < len(values)
-                else ""
-            )
+            fault = next((fault for fault, has in FAULTS.items() if has(values)), None)
             if fault and cell != column.none:
                 refuse(
                     place(first(cells == cell)), column, f"the list {shown(cell)} {fault}; correct the cell"

@@ -104,16 +104,13 @@ def propose(folder: str | Path) -> Layout:
         raise DataError(f"{folder}: {which} ({names}); write {FILE} by hand")
     ((name, roles),) = found.items()
     frame, options = tables.pop(name)
-    times = [name for name, entry in columns_of(frame).items() if entry == "time"]
-    if len(times) == 1:
-        roles.setdefault("time", times[0])
-    rows = entries_of_rows(frame, roles)
+    rows = entries_of_rows(frame, roles, guess_time=True)
     targets = pd.to_numeric(frame[roles["target"]], errors="coerce")
     click = set(targets.dropna().unique()) <= {0, 1}
     if not click:
         rows["range"] = [float(targets.min()), float(targets.max())]
     columns = rows.pop("columns")
-    keys = [roles[role] for role in ("user", "item", "time") if role in roles]
+    keys = [rows[role] for role in ("user", "item", "time") if role in rows]
     entries = {
         "task": "click" if click else "rating",
         **({"repeats": True} if frame.duplicated(keys).any() else {}),
@@ -130,9 +127,17 @@ def propose(folder: str | Path) -> Layout:
     return Layout.of(entries, f"the proposal for {folder}")
 
 
-def entries_of_rows(frame: pd.DataFrame, roles: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the entries of [rows] but its files and range: the roles, and the columns with their kinds."""
+def entries_of_rows(
+    frame: pd.DataFrame, roles: Mapping[str, str], guess_time: bool = False
+) -> dict[str, Any]:
+    """Returns the entries of [rows] but its files and range: the roles, and the columns with their kinds.
+
+    With `guess_time`, the only column of times is the time of the rows, if `roles` names none.
+    """
     columns = columns_of(frame)
+    times = [name for name, entry in columns.items() if entry == "time"]
+    if guess_time and len(times) == 1:
+        roles = {"time": times[0], **roles}
     for role, name in roles.items():
         if name in columns:
             known = {"target": "numeric", "time": "time"}

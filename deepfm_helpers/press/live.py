@@ -62,12 +62,10 @@ BITS = {"stars": 16, "lists": 8}
 STORED = {"n_users": 200, "n_movies": 150, "n_ratings": 10_000}
 """Sizes of the planted data behind the model that the repository keeps, for pages built without training."""
 
+_FILMS = {"item": "film", "items": "films", "title": "title", "seen": "seen"}
 WORDS = {
     "rating": form.Words(
-        item="film",
-        items="films",
-        title="title",
-        seen="seen",
+        **_FILMS,
         scale="stars",
         unit=" stars",
         column="stars",
@@ -76,10 +74,7 @@ WORDS = {
         ends="Ratings end at 1 and 5 stars",
     ),
     "click": form.Words(
-        item="film",
-        items="films",
-        title="title",
-        seen="seen",
+        **_FILMS,
         scale="log-odds",
         unit=" log-odds",
         column="log-odds",
