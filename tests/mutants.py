@@ -52,7 +52,8 @@ HEAD = """\
 Would the tests notice a mistake? Each row below is a mistake made on purpose: a small sabotage of the code, of a
 notebook, of a page's script or of a record. `make mutants` applies the sabotages one at a time, each to a copy of the
 project, and runs the check that could notice it. A sabotage counts as caught if the check passes without it and one of
-the check's tests fails with it. The list is `tests/sabotages.py`.
+the check's tests fails with it. The list is `tests/sabotages.py`. A file is named from the folder `deepfm_helpers` if
+it lies there.
 
 Runs write this page: the row of a sabotage is that of the last run that tried it.
 """
@@ -258,7 +259,8 @@ def rows_of(page: str) -> dict[str, str]:
 def table(verdicts: Iterable[Verdict], page: str = "") -> str:
     """Return the page of the appendix; rows of sabotages that were not tried stay as the page has them."""
     caught = {
-        v.sabotage.name: f"| {v.sabotage.name} | `{v.sabotage.file}` | {_in_words(v)} |" for v in verdicts
+        v.sabotage.name: f"| {v.sabotage.name} | `{v.sabotage.file.removeprefix('deepfm_helpers/')}` | {_in_words(v)} |"
+        for v in verdicts
     }
     known = rows_of(page) | caught
     rows = [known[sabotage.name] for sabotage in SABOTAGES if sabotage.name in known]
