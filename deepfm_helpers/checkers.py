@@ -1835,6 +1835,52 @@ def moved_constant(shift: Callable) -> str:
     return "One number makes the mean right and leaves the order as it was."
 
 
+@exercise(
+    "18.2",
+    "Add up the probabilities of each group, and its clicks, and divide.",
+    "np.bincount(group, p) adds up p within each group; where no click came, put NaN in the place of the 0.",
+)
+def calibration_by_group(by_group: Callable) -> str:
+    """`by_group(p, y, group)`: the calibration of each group 0, 1, …, NaN for a group without a click."""
+
+    def sums(p: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        came = np.bincount(group, y)
+        return np.bincount(group, p), np.where(came > 0, came, np.nan)
+
+    def of(ratio: Callable) -> Callable:
+        return lambda p, y, group: ratio(*sums(p, y, group), np.bincount(group), p, y)
+
+    dice = _dice()
+    group = np.r_[np.arange(5), dice.integers(0, 5, 40)]
+    y = dice.integers(0, 2, 45) * (group != 3) * 1.0
+    y[0] = 1.0
+    cases = [
+        (np.array([0.6, 0.6, 0.4, 0.4]), np.array([1.0, 1.0, 1.0, 0.0]), np.array([0, 0, 1, 1])),
+        (np.array([0.5, 0.3, 0.2]), np.array([1.0, 0.0, 0.0]), np.array([0, 1, 0])),
+        (dice.uniform(0.05, 0.6, 45).round(2), y, group),
+    ]
+    compare(
+        by_group,
+        cases,
+        of(lambda foreseen, came, n, p, y: foreseen / came),
+        {
+            "This is the number of clicks that came for each one that was foreseen; asked is the other way round.": of(
+                lambda foreseen, came, n, p, y: came / foreseen
+            ),
+            "This is what was foreseen in a row of the group; divide by the clicks that came, not by the rows.": of(
+                lambda foreseen, came, n, p, y: foreseen / n
+            ),
+            "This is a difference of means; asked is a ratio of sums.": of(
+                lambda foreseen, came, n, p, y: (foreseen - came) / n
+            ),
+            "This is the calibration of all rows, for each group; asked is each group's own.": of(
+                lambda foreseen, came, n, p, y: np.full(len(n), p.sum() / y.sum())
+            ),
+        },
+    )
+    return "A calibration for all rows is a mean of these, and a mean can hide what it is made of."
+
+
 # Gallery, one training, strict reading
 
 

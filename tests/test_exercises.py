@@ -455,6 +455,16 @@ ANSWERS = {
         lambda s, share: logit(share) - s.mean(): "mean of the scores",
         lambda s, share: -brentq(lambda b: expit(s + b).mean() - share, -40, 40): "wrong sign",
     },
+    "18.2": {
+        lambda p, y, group: (
+            pd.Series(p).groupby(group).sum() / pd.Series(y).groupby(group).sum().replace(0, np.nan)
+        ): None,
+        lambda p, y, group: pd.Series(p).groupby(group).mean(): "not by the rows",
+        lambda p, y, group: (
+            pd.Series(y).groupby(group).sum().replace(0, np.nan) / pd.Series(p).groupby(group).sum()
+        ): "other way round",
+        lambda p, y, group: np.full(group.max() + 1, p.sum() / y.sum()): "of all rows",
+    },
     "gallery.1": {
         lambda e, s: e - pd.Series(e).groupby(s).transform("mean"): None,
         lambda e, s: e - e.mean(): "all runs",

@@ -89,9 +89,14 @@ class Fit:
     seconds: float
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
-        """Returns predictions for joined rows, such as parts of `data`, float32 (n,).
+        """Returns predictions for rows, in the unit of the target and within its range, or probabilities, float32 (n,).
 
-        They are in the unit of the target and within its range, or probabilities.
+        Args:
+            rows: joined rows, such as the parts of `data`: they call the user `uid` and the item `mid`, and hold the
+                columns of the other `fields`. What the model has not met has id 0.
+
+        Raises:
+            KeyError: a column is missing.
         """
         x = [field.encode(rows) for field in self.fields]
         return np.clip(evaluation.predict(self.model, x), *self.data.range)

@@ -42,7 +42,8 @@ A whole description looks like this; what is not marked as optional is needed::
 Files may be CSV, TSV or Parquet files; the ending says which. A name with `*`, `?` or `[` stands for all files that
 match it, in the order of their names. A cell of a Parquet file holds what a cell of a CSV file would hold: a list is a
 text with separators, and a single value that is a whole number needs whole = true. `KINDS` says what the kinds mean.
-What a column describes follows from the table in which it stands: the user, the item or the row.
+The time that `[rows]` names orders the rows; any other column of times is a field, scaled like a number. What a column
+describes follows from the table in which it stands: the user, the item or the row.
 """
 
 from __future__ import annotations

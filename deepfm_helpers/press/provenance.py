@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 
+from deepfm_helpers.catalogue import DATASETS
 from deepfm_helpers.exercises import CHECK_MIME
 from deepfm_helpers.press.checkout import DEFAULT, Checkout
 from deepfm_helpers.press.digests import digest_of_run
@@ -77,14 +78,16 @@ def note(notebook: nbformat.NotebookNode, name: str, today: str) -> str:
     facts, kept = _stamped(notebook), kept_digest(notebook)
     dataset, data = facts.pop("data", DEFAULT), UNKNOWN
     if "fingerprint" in facts:
+        if (source := facts.pop("source")) == dataset:
+            source = "made by the page"
         data = (
-            f"`{dataset}`, {facts.pop('source')}; the SHA-256 of its content begins with `{facts.pop('fingerprint')}`; "
+            f"`{dataset}`, {source}; the SHA-256 of its content begins with `{facts.pop('fingerprint')}`; "
             f"seed {facts.pop('seed')}"
         )
     time = facts.pop("run time", UNKNOWN)  # what is left are versions
     number = name.partition("_")[0] if name[0].isdigit() else name
     command = f"{PYTHON} -m deepfm_helpers.press execute {number}"
-    if dataset != DEFAULT:
+    if dataset != DEFAULT and dataset in DATASETS:
         command = f"{PYTHON} -m deepfm_helpers.press book --dataset {dataset}"
     code = f"fingerprint `{kept}` of the code behind the numbers; where yours has another, numbers may differ"
     shown = NOTE.format(
