@@ -499,6 +499,15 @@ def test_the_command_runs_a_notebook_and_prints_what_it_recorded(notebook, capsy
     assert "k: int (default 4)  length of the vectors\n" in capsys.readouterr().out
 
 
+def test_a_reader_who_has_seen_enough_is_no_error(notebook):
+    unread, written = os.pipe()
+    os.close(unread)
+    command = [sys.executable, "-m", "deepfm_helpers.sweeps.cli", "run", "tiny.ipynb", "--list"]
+    ended = subprocess.run(command, stdout=written, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(written)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
