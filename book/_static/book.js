@@ -62,13 +62,10 @@ addEventListener("DOMContentLoaded", () => {
 {
   const { dataset } = document.documentElement;
   let shown = "";
-  const onPaper = () => {
+  addEventListener("beforeprint", () => {
     if (dataset.theme === "dark") [shown, dataset.theme] = [dataset.theme, "light"];
-  };
-  const onScreen = () => {
+  });
+  addEventListener("afterprint", () => {
     if (shown) [dataset.theme, shown] = [shown, ""];
-  };
-  addEventListener("beforeprint", onPaper);
-  addEventListener("afterprint", onScreen);
-  matchMedia("print").addEventListener("change", ({ matches }) => (matches ? onPaper() : onScreen()));
+  });
 }

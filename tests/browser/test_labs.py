@@ -299,8 +299,7 @@ def test_the_shares_shown_are_those_measured(open_lab):
     for at, k in enumerate(values["k"]):
         assert slider.get_attribute("aria-valuetext") == f"k = {k}"
         shown = [
-            int(text.removesuffix("\N{NO-BREAK SPACE}%").translate(DIGITS))
-            for text in lab.locator("td b").all_inner_texts()
+            int(text.removesuffix("%").translate(DIGITS)) for text in lab.locator("td b").all_inner_texts()
         ]
         assert shown == [round(100 * share[at]) for share in values["shares"].values()]
         assert f"{values['rmse'][at]:.3f} stars" in lab.locator(".lab-result").inner_text()
